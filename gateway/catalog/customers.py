@@ -1,0 +1,89 @@
+"""Customers and their plans, in memory.
+
+A look-up is one dictionary access however many there are. Instants are microseconds since the epoch; 0 stands for
+"not yet" or "no end". Source: contract reading, *The plan*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+CUSTOMER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerPlan:
+    """One purchase of a plan.
+
+    Attributes:
+        id: of the purchase.
+        name: which plan, such as ``us-only``.
+        home: the plan's jurisdiction, as ISO 3166-1 alpha-2 codes.
+        seats: bought.
+        ordered_us, due_us: when it was ordered, and when it begins by itself at the latest.
+        enabled_us: when an operator enabled it, or 0.
+        ends_us: when it ended or will, or 0.
+        new: bought by a new customer, so in effect from onboarding (``enable-new``).
+    """
+
+    id: str
+    name: str
+    home: tuple[str, ...]
+    seats: int
+    ordered_us: int
+    due_us: int
+    enabled_us: int = 0
+    ends_us: int = 0
+    new: bool = False
+
+    @property
+    def starts_us(self) -> int:
+        """When it begins: when it was enabled, when due at the latest (``enable-existing``)."""
+        return min(self.enabled_us, self.due_us) if self.enabled_us else self.due_us
+
+    def is_in_effect(self, instant_us: int) -> bool:
+        return self.starts_us <= instant_us and (not self.ends_us or instant_us < self.ends_us)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A company that bought the service, and every plan it ever had."""
+
+    id: str
+    name: str
+    plans: tuple[CustomerPlan, ...] = ()
+
+    def plan_at(self, instant_us: int) -> CustomerPlan | None:
+        """The plan in effect at an instant; of several, the one that began last."""
+        held = [plan for plan in self.plans if plan.is_in_effect(instant_us)]
+        return max(held, key=lambda plan: plan.starts_us, default=None)
+
+
+class Customers:
+    """The customers that the gateway knows."""
+
+    def __init__(self) -> None:
+        self._customers: dict[str, Customer] = {}
+        self._with_plans: set[str] = set()
+
+    def put(self, customer: Customer) -> None:
+        """Take a customer in, in place of what was known of it."""
+        self._customers[customer.id] = customer
+        (self._with_plans.add if customer.plans else self._with_plans.discard)(customer.id)
+
+    def get(self, key: str) -> Customer | None:
+        return self._customers.get(key)
+
+    def __len__(self) -> int:
+        return len(self._customers)
+
+    def protected(self, instant_us: int) -> Iterator[Customer]:
+        """Every customer with a plan in effect."""
+        held = (self._customers[key] for key in self._with_plans)
+        return (customer for customer in held if customer.plan_at(instant_us))
+
+    def any_protected(self, instant_us: int) -> bool:
+        """Whether any customer has a plan in effect."""
+        return next(self.protected(instant_us), None) is not None

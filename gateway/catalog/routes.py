@@ -1,0 +1,205 @@
+"""Routes: which path, host and method mean which store, data class, customer and action.
+
+Invariants: at most one route matches a request, since two that could match the same one are refused at load; matching
+looks at each segment once for each template that still fits; nothing but the canonical path, the host and the
+configured header is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from gateway.catalog.resource import Action
+from gateway.errors import ConfigurationError, Malformed
+from gateway.settings import RouteSettings
+
+DEFAULT_ACTIONS: Mapping[str, Action] = {
+    "GET": Action.READ,
+    "HEAD": Action.READ,
+    "OPTIONS": Action.READ,
+    "POST": Action.WRITE,
+    "PUT": Action.WRITE,
+    "PATCH": Action.WRITE,
+    "DELETE": Action.DELETE,
+}
+_VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_REST = re.compile(r"\{[a-z_][a-z0-9_]*\.\.\.\}")
+_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@%-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One configured route, ready to match.
+
+    ``segments`` holds a literal, or ``None`` for a variable; ``customer_at`` is the index of ``{customer}``.
+    """
+
+    template: str
+    store: str
+    data_class: str
+    segments: tuple[str | None, ...]
+    has_rest: bool
+    customer_at: int | None
+    host: re.Pattern[str] | None
+    host_text: str
+    strip: str
+    actions: Mapping[str, Action]
+    customer: str | None
+    customer_header: str | None
+    many_customers: bool
+
+    def action(self, method: str) -> Action:
+        """What a method does to the data here.
+
+        Raises:
+            Malformed: it is none that is forwarded.
+        """
+        found = self.actions.get(method)
+        if found is None:
+            raise Malformed(f"the method {method[:32]!r} is not forwarded here; expected one of {', '.join(self.actions)}")
+        return found
+
+    def upstream_path(self, path: str) -> str:
+        """The path that the store receives: the judged one, less the configured prefix."""
+        return path[len(self.strip) :] or "/" if self.strip else path
+
+
+@dataclass(slots=True)
+class _Node:
+    """A place in the tree of templates."""
+
+    literals: dict[str, _Node] = field(default_factory=dict)
+    variable: _Node | None = None
+    ends: list[Route] = field(default_factory=list)
+    rests: list[Route] = field(default_factory=list)
+
+
+class RouteTable:
+    """All routes, as a tree over their segments.
+
+    Raises:
+        ConfigurationError: a template that cannot be read, or two that overlap; one line each.
+    """
+
+    def __init__(self, settings: Sequence[RouteSettings]) -> None:
+        problems: list[str] = []
+        routes: list[tuple[int, Route]] = []
+        for index, route in enumerate(settings):
+            try:
+                routes.append((index, _route(route)))
+            except ValueError as error:
+                problems.append(f"route[{index}]: {error}")
+        for (first, one), (second, other) in combinations(routes, 2):
+            if _overlap(one, other):
+                problems.append(
+                    f"route[{second}].path: {other.template!r} and route[{first}] {one.template!r} can match the same "
+                    "request; expected routes that exclude each other (make a segment literal, or give each a host)"
+                )
+        if problems:
+            raise ConfigurationError(problems)
+        self._root = _Node()
+        for _, ready in routes:
+            self._add(ready)
+
+    def match(self, path: str, host: str) -> tuple[Route, str | None] | None:
+        """The route of a canonical path, and the customer that path or host names."""
+        segments = path.split("/")[1:] if path != "/" else []
+        for route in _walk(self._root, segments, 0):
+            fits = route.host.fullmatch(host) if route.host else None
+            if route.host is not None and fits is None:
+                continue
+            named = segments[route.customer_at] if route.customer_at is not None else route.customer
+            if fits is not None and "customer" in fits.groupdict():
+                named = fits["customer"]
+            return route, named
+        return None
+
+    def _add(self, route: Route) -> None:
+        node = self._root
+        for segment in route.segments:
+            if segment is None:
+                node.variable = node.variable or _Node()
+                node = node.variable
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        (node.rests if route.has_rest else node.ends).append(route)
+
+
+def _walk(node: _Node, segments: list[str], at: int) -> list[Route]:
+    found = list(node.rests)
+    if at == len(segments):
+        return found + node.ends
+    literal = node.literals.get(segments[at])
+    if literal is not None:
+        found += _walk(literal, segments, at + 1)
+    if node.variable is not None:
+        found += _walk(node.variable, segments, at + 1)
+    return found
+
+
+def _route(settings: RouteSettings) -> Route:
+    parts = settings.path.split("/")[1:]
+    has_rest = bool(parts) and _REST.fullmatch(parts[-1]) is not None
+    segments = tuple(_segment(part, settings.path) for part in (parts[:-1] if has_rest else parts) if part or len(parts) > 1)
+    names = [part[1:-1] for part in parts if _VARIABLE.fullmatch(part)]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{settings.path!r} names a variable twice; expected each once")
+    strip = settings.strip.rstrip("/")
+    if strip and not (settings.path + "/").startswith(strip + "/"):
+        raise ValueError(f"strip: got {settings.strip!r}; expected the beginning of {settings.path!r}, up to a slash")
+    return Route(
+        template=settings.path,
+        store=settings.store,
+        data_class=settings.data_class,
+        segments=segments,
+        has_rest=has_rest,
+        customer_at=parts.index("{customer}") if "{customer}" in parts else None,
+        host=_host(settings),
+        host_text=settings.customer_host or settings.host or "",
+        strip=strip,
+        actions={**DEFAULT_ACTIONS, **{name.upper(): Action(value) for name, value in settings.methods.items()}},
+        customer=settings.customer,
+        customer_header=settings.customer_header,
+        many_customers=settings.many_customers,
+    )
+
+
+def _segment(part: str, template: str) -> str | None:
+    if _VARIABLE.fullmatch(part):
+        return None
+    if not _LITERAL.fullmatch(part) or part in (".", ".."):
+        raise ValueError(f"{template!r}: got the segment {part!r}; expected plain characters, {{name}}, or {{rest...}} at the end")
+    return part
+
+
+def _host(settings: RouteSettings) -> re.Pattern[str] | None:
+    text = (settings.customer_host or settings.host or "").lower()
+    if not text:
+        return None
+    before, variable, after = text.partition("{customer}")
+    if bool(settings.customer_host) != bool(variable):
+        raise ValueError(f'got the host {text!r}; expected customer_host = "{{customer}}.example.com", or host without it')
+    return re.compile(re.escape(before) + (r"(?P<customer>[a-z0-9-]{1,63})" if variable else "") + re.escape(after))
+
+
+def _overlap(one: Route, other: Route) -> bool:
+    """Whether some request could match both."""
+    if one.host and other.host and not _hosts_overlap(one, other):
+        return False
+    short, long = sorted((one, other), key=lambda route: len(route.segments))
+    shared = len(short.segments)
+    if any(a != b and a is not None and b is not None for a, b in zip(short.segments, long.segments, strict=False)):
+        return False
+    return short.has_rest or (len(long.segments) == shared)
+
+
+def _hosts_overlap(one: Route, other: Route) -> bool:
+    if one.host is None or other.host is None or one.host_text == other.host_text:
+        return True
+    if "{customer}" in one.host_text and "{customer}" in other.host_text:
+        return True  # two patterns: refused rather than reasoned about
+    pattern, text = (one.host, other.host_text) if "{customer}" in one.host_text else (other.host, one.host_text)
+    return pattern.fullmatch(text.lower()) is not None

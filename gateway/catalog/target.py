@@ -1,0 +1,106 @@
+"""A request target in its one canonical form: what is judged is what is recorded and what the store receives.
+
+The form (RFC 3986 §6.2.2, and stricter): unreserved characters decoded, other percent-encodings in capitals, dot
+segments resolved after decoding, empty segments merged, no slash at the end. Nothing else is equal: letters keep their
+case, and no Unicode normalisation is applied, so ``/Private`` and a full-width slash are other names.
+
+Invariants: whatever could be read in two ways raises :class:`Malformed`; ``canonical(canonical(x)) == canonical(x)``;
+the work is linear in the length.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from gateway.errors import Malformed
+
+MAX_SEGMENTS = 512
+
+_ALREADY = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@\[\]-]+)+")
+_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*")
+_QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]/?^`{|}-]|%[0-9A-Fa-f]{2})*")
+_AUTHORITY = re.compile(r"//+[^/]*[.:@]")
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_REFUSED = {octet: f"%{octet:02X}" for octet in (*range(0x20), 0x7F, *b"/\\;%?#")}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A canonical path, and the query as it came (without the question mark)."""
+
+    path: str
+    query: str = ""
+
+
+def canonical(raw: str, *, max_bytes: int, allow: frozenset[str] = frozenset()) -> Target:
+    """The target that a raw request target names.
+
+    Args:
+        raw: as it stood in the request line.
+        max_bytes: longer ones are refused.
+        allow: what a route opts in to of ``;`` and the encodings ``%2F``, ``%3B``, ``%25`` and their like.
+
+    Raises:
+        Malformed: it is not an origin-form target (RFC 9112 §3.2.1) that every parser reads alike.
+    """
+    if len(raw) > max_bytes:
+        raise Malformed(f"the request target is longer than {max_bytes} bytes")
+    path, _, query = raw.partition("?")
+    if not _QUERY.fullmatch(query):
+        raise Malformed("the query holds a character that has to be percent-encoded, or a damaged encoding")
+    if _ALREADY.fullmatch(path):
+        return Target(_bounded(path), query)
+    if not path.startswith("/"):
+        raise Malformed("the request target is not a path; expected one that begins with /")
+    if not _PATH.fullmatch(path) or _AUTHORITY.match(path):
+        raise Malformed("the path holds an authority, or a character that may not stand in a path unencoded")
+    if ";" in path and ";" not in allow:
+        raise Malformed("the path holds a ';', which stores read in different ways")
+    return Target(_bounded(_resolve(_normalise(path, allow))), query)
+
+
+def _normalise(path: str, allow: frozenset[str]) -> str:
+    """Decode what is unreserved, put the rest in capitals, refuse what separates or cannot be text."""
+    if "%" not in path:
+        return path
+
+    def decode(match: re.Match[str]) -> str:
+        if match[1] is None:
+            raise Malformed("the path holds a damaged percent-encoding")
+        octet = int(match[1], 16)
+        if octet in _REFUSED and _REFUSED[octet] not in allow:
+            raise Malformed(f"the path holds {_REFUSED[octet]}, which stores read in different ways")
+        return chr(octet) if octet in _UNRESERVED else f"%{octet:02X}"
+
+    normal = _PERCENT.sub(decode, path)
+    for segment in normal.split("/"):
+        _require_text(segment)
+    return normal
+
+
+def _require_text(segment: str) -> None:
+    """Percent-encoded octets are UTF-8, in its shortest form (RFC 3629 §3)."""
+    try:
+        unquote_to_bytes(segment).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("the path holds percent-encoded octets that are not UTF-8") from None
+
+
+def _resolve(path: str) -> str:
+    """Remove empty and dot segments (RFC 3986 §5.2.4)."""
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    return "/" + "/".join(kept)
+
+
+def _bounded(path: str) -> str:
+    if path.count("/") > MAX_SEGMENTS:
+        raise Malformed(f"the path has more than {MAX_SEGMENTS} segments")
+    return path

@@ -1,0 +1,501 @@
+"""The checkpoint: the one way from a door to a store.
+
+Every door calls :meth:`Checkpoint.decide`. It takes these steps, in this order, once:
+
+1. **who** – the credentials establish a principal;
+2. **where** – the client's address and the signals establish a location;
+3. **what** – the target, in its one canonical form, is classified as a resource;
+4. **why** – the ticket cited is looked up, with what hangs on it;
+5. **may they** – the facts of 1 to 4 are judged by the policy;
+6. **written** – the decision is durable in the ledger.
+
+Invariants: a step that fails denies, and the steps after it still establish what they can, for the record; whatever
+happens, one decision is recorded for each call, or :class:`LedgerUnavailable` is raised and nothing may pass; a
+:class:`Decision` in hand is a durable one. No protocol, no rule and no I/O but the ledger's lives here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol
+
+import structlog
+import uuid_utils
+
+from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Route, Scope, Target, canonical
+from gateway.catalog.customers import CustomerPlan
+from gateway.clock import Clock, rfc3339
+from gateway.errors import GatewayError, Malformed, Unauthenticated, Unavailable
+from gateway.identity import Kind, Principal
+from gateway.justification import Desk, Justification, TicketKind
+from gateway.location import Assurance, Location
+from gateway.policy import DataKind, Effect, Facts, Plan, RoleScope, RoleTable, Verdict
+
+log = structlog.get_logger(__name__)
+
+UNAUTHENTICATED = Verdict(Effect.DENY, ("unauthenticated",), "")
+MALFORMED = Verdict(Effect.DENY, ("malformed",), "")
+UNAVAILABLE = Verdict(Effect.DENY, ("unavailable",), "")
+"""Verdicts on what never reached the policy. Their ids are not rules of the contract."""
+
+MAX_REASON = 1_000
+MAX_TICKET = 128
+
+NOBODY = Principal(subject="", issuer="", kind=Kind.PERSONNEL, roles=frozenset())
+NOWHERE = Location(address="", signals=())
+NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, scope=Scope.UNROUTED)
+
+NO_NAMES: Mapping[str, Sequence[str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """What a door knows of a request before anybody judged it.
+
+    Attributes:
+        door: which door, such as ``http``.
+        method, target, host: as they came: the target is the raw request target.
+        peer: the address at the other end of the connection.
+        authorization: every credential that was presented; more than one is refused.
+        on_behalf_of: the credential of the person that a service says it acts for.
+        forwarded, x_forwarded_for: the lines of these headers.
+        ticket, reason: why, as cited.
+        header: every value of a header by name, for routes that name the customer in one.
+        ambiguity: what makes the request readable in two ways, as the door found it, or "".
+    """
+
+    door: str
+    method: str
+    target: str
+    host: str
+    peer: str
+    authorization: Sequence[str] = ()
+    on_behalf_of: Sequence[str] = ()
+    forwarded: Sequence[str] = ()
+    x_forwarded_for: Sequence[str] = ()
+    ticket: str = ""
+    reason: str = ""
+    header: Callable[[str], Sequence[str]] = lambda name: NO_NAMES.get(name, ())
+    ambiguity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Who, where, what and why, at an instant."""
+
+    principal: Principal
+    location: Location
+    resource: Resource
+    justification: Justification
+    time_us: int
+    home: frozenset[str]
+    plan: Plan
+    plan_id: str
+    target: Target | None
+    route: Route | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An attempt and its verdict, as recorded under ``id`` at ``sequence``."""
+
+    id: str
+    attempt: Attempt
+    verdict: Verdict
+    policy_version: str
+    problem: str = ""
+    facts: Facts | None = None
+    sequence: int = -1
+
+    @property
+    def permitted(self) -> bool:
+        return self.verdict.effect is Effect.PERMIT
+
+
+class Admission:
+    """A permitted decision, alive while bytes flow: it counts them and is completed once."""
+
+    __slots__ = ("_checkpoint", "_completed", "_grant", "_limit", "_usage", "bytes_in", "bytes_out", "decision")
+
+    def __init__(self, decision: Decision, checkpoint: Checkpoint) -> None:
+        grant = decision.attempt.justification.grant if "read-cap" in decision.verdict.obligations else None
+        self.decision = decision
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._checkpoint = checkpoint
+        self._completed = False
+        self._grant = grant.id if grant else ""
+        self._limit = grant.max_bytes if grant else 0
+        self._usage = checkpoint.desk.count(grant.id, requests=1) if grant else None
+
+    def count_out(self, size: int) -> bool:
+        """Count bytes on their way to the client.
+
+        Returns:
+            Whether they may still go: ``False`` once a grant's cap would be passed.
+        """
+        self.bytes_out += size
+        if not self._grant:
+            return True
+        usage = self._checkpoint.desk.count(self._grant, bytes_=size)
+        return not self._limit or usage.bytes <= self._limit
+
+    def complete(self, outcome: str, status: int) -> None:
+        """Record how it ended; only the first call counts.
+
+        Args:
+            outcome: ``whole``, ``cut``, ``capped`` or what went wrong upstream.
+            status: the HTTP status that was answered, or 0.
+        """
+        if not self._completed:
+            self._completed = True
+            self._checkpoint.record_completion(self, outcome, status)
+            if self._grant:
+                self._checkpoint.save_usage(self._grant)
+
+
+class Authenticating(Protocol):
+    async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal: ...
+
+
+class AddressResolving(Protocol):
+    def resolve(
+        self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]
+    ) -> IPv4Address | IPv6Address | None: ...
+
+
+class Locating(Protocol):
+    def locate(
+        self, address: IPv4Address | IPv6Address | None, *, token_country: str = "", work_country: str = ""
+    ) -> Location: ...
+
+
+class Judging(Protocol):
+    @property
+    def version(self) -> str: ...
+
+    def decide(self, facts: Facts) -> Verdict: ...
+
+
+class Recording(Protocol):
+    async def append(self, entry: Mapping[str, object], *, permit: bool = False) -> int: ...
+
+    def submit(self, entry: Mapping[str, object]) -> object: ...
+
+
+class Window(Protocol):
+    def is_open(self, instant_us: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The six rooms, and the order in which they are asked.
+
+    Attributes:
+        store_is_home: whether a store is declared in a home and its address resolves there.
+        fresh: whether customers and plans in memory are known to be current.
+        save_usage: called with a grant's id when its usage changed.
+        deny_outside_window: whether the support window denies, or is only recorded.
+    """
+
+    authenticator: Authenticating
+    resolver: AddressResolving
+    locator: Locating
+    catalog: Catalog
+    customers: Customers
+    desk: Desk
+    roles: RoleTable
+    policy: Judging
+    ledger: Recording
+    clock: Clock
+    window: Window
+    home: frozenset[str]
+    node: str
+    store_is_home: Callable[[str, frozenset[str]], bool]
+    fresh: Callable[[], bool]
+    save_usage: Callable[[str], None] = lambda _grant: None
+    deny_outside_window: bool = True
+    max_target_bytes: int = 8_190
+
+    async def decide(self, approach: Approach) -> Decision:
+        """Judge a request and record the decision; see the steps above.
+
+        Returns:
+            The decision, durable.
+
+        Raises:
+            LedgerUnavailable: the decision could not be written down; nothing may pass.
+        """
+        now_us = self.clock.now_us()
+        failures: list[GatewayError] = []
+        principal = await self._who(approach, failures)
+        location = self._where(approach, principal, failures)
+        target, classified = self._what(approach, failures)
+        attempt = self._attempt(approach, principal, location, target, classified, now_us)
+        decision = self._judge(attempt, failures)
+        sequence = await self.ledger.append(self.entry_of(decision, approach), permit=decision.permitted)
+        return Decision(
+            id=decision.id,
+            attempt=attempt,
+            verdict=decision.verdict,
+            policy_version=decision.policy_version,
+            problem=decision.problem,
+            facts=decision.facts,
+            sequence=sequence,
+        )
+
+    def rehearse(self, approach: Approach, principal: Principal) -> Decision:
+        """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""
+        failures: list[GatewayError] = []
+        location = self._where(approach, principal, failures)
+        target, classified = self._what(approach, failures)
+        return self._judge(
+            self._attempt(approach, principal, location, target, classified, self.clock.now_us()), failures
+        )
+
+    def admit(self, decision: Decision) -> Admission:
+        """Open a permitted decision for bytes to flow under it.
+
+        Raises:
+            ValueError: the decision is a denial or was never recorded.
+        """
+        if not decision.permitted or decision.sequence < 0:
+            raise ValueError("only a recorded permit can be admitted")
+        return Admission(decision, self)
+
+    async def _who(self, approach: Approach, failures: list[GatewayError]) -> Principal:
+        try:
+            if len(approach.authorization) > 1 or len(approach.on_behalf_of) > 1:
+                raise Malformed("several credentials came; expected one Authorization header")
+            return await self.authenticator.authenticate(*_first(approach.authorization), *_first(approach.on_behalf_of))
+        except GatewayError as error:
+            failures.append(error)
+        except Exception:
+            log.exception("identity_failed")
+            failures.append(Unavailable("who asks could not be established"))
+        return NOBODY
+
+    def _where(self, approach: Approach, principal: Principal, failures: list[GatewayError]) -> Location:
+        try:
+            address = self.resolver.resolve(approach.peer, approach.forwarded, approach.x_forwarded_for)
+            return self.locator.locate(
+                address, token_country=principal.country, work_country=principal.work_country
+            )
+        except Exception:
+            log.exception("location_failed")
+            failures.append(Unavailable("where the request comes from could not be established"))
+        return NOWHERE
+
+    def _what(self, approach: Approach, failures: list[GatewayError]) -> tuple[Target | None, Classified]:
+        target: Target | None = None
+        if approach.ambiguity:
+            failures.append(Malformed(approach.ambiguity))
+        try:
+            target = canonical(approach.target, max_bytes=self.max_target_bytes)
+            return target, self.catalog.classify(approach.method, approach.host, target.path, approach.header)
+        except GatewayError as error:
+            failures.append(error)
+        except Exception:
+            log.exception("catalog_failed")
+            failures.append(Unavailable("what is asked for could not be established"))
+        return target, Classified(resource=NOTHING, route=None)
+
+    def _attempt(
+        self,
+        approach: Approach,
+        principal: Principal,
+        location: Location,
+        target: Target | None,
+        classified: Classified,
+        now_us: int,
+    ) -> Attempt:
+        resource = classified.resource
+        held = self._plan(resource, now_us)
+        plan = Plan.IN_EFFECT if held else Plan.NONE
+        if not self.fresh() or resource.scope in (Scope.UNKNOWN, Scope.UNROUTED):
+            plan = Plan.IN_EFFECT if held else Plan.UNKNOWN
+        elif resource.scope is Scope.MANY:
+            plan = Plan.IN_EFFECT if self.customers.any_protected(now_us) else Plan.NONE
+        return Attempt(
+            principal=principal,
+            location=location,
+            resource=resource,
+            justification=self.desk.justify(
+                subject=principal.subject,
+                resource=resource,
+                cited=approach.ticket[:MAX_TICKET],
+                reason=approach.reason[:MAX_REASON],
+                now_us=now_us,
+            ),
+            time_us=now_us,
+            home=frozenset(held.home) if held and held.home else self.home,
+            plan=plan,
+            plan_id=held.id if held else "",
+            target=target,
+            route=classified.route,
+        )
+
+    def _plan(self, resource: Resource, now_us: int) -> CustomerPlan | None:
+        if resource.scope is not Scope.ONE:
+            return None
+        customer = self.customers.get(resource.customer)
+        return customer.plan_at(now_us) if customer else None
+
+    def _judge(self, attempt: Attempt, failures: list[GatewayError]) -> Decision:
+        facts: Facts | None = None
+        verdict, problem = _refusal(failures)
+        if verdict is None:
+            try:
+                facts = self._facts(attempt)
+                verdict = self.policy.decide(facts)
+            except Exception:
+                log.exception("policy_failed")
+                verdict, problem = UNAVAILABLE, "the policy could not be asked"
+        return Decision(
+            id=str(uuid_utils.uuid7()),
+            attempt=attempt,
+            verdict=verdict,
+            policy_version=self.policy.version,
+            problem=problem,
+            facts=facts,
+        )
+
+    def _facts(self, attempt: Attempt) -> Facts:
+        principal, resource, why = attempt.principal, attempt.resource, attempt.justification
+        personnel = principal.kind is Kind.PERSONNEL
+        return Facts(
+            principal=principal.kind,
+            role=self._role(principal, resource),
+            infosec=personnel and "infosec" in principal.roles,
+            engineer=personnel and "engineer" in principal.roles,
+            own_customer=principal.kind is Kind.CUSTOMER
+            and resource.scope is Scope.ONE
+            and principal.customer == resource.customer,
+            location=attempt.location.assurance(attempt.home),
+            scope=resource.scope,
+            plan=attempt.plan,
+            data=_DATA_KINDS.get(resource.data_class, DataKind.OTHER),
+            action=resource.action,
+            incident=personnel and why.incident,
+            grant=personnel and why.grant is not None,
+            authorization=personnel and why.authorization is not None,
+            storage_home=resource.scope is Scope.UNROUTED or self.store_is_home(resource.store, attempt.home),
+            support_closed=personnel and self._support_closed(attempt),
+        )
+
+    def _role(self, principal: Principal, resource: Resource) -> RoleScope:
+        """Where there is no route there is nothing that a role could be asked about: ``unclassified`` says so."""
+        if resource.scope is Scope.UNROUTED:
+            return RoleScope.ALLOWED
+        return self.roles.scope(principal.roles, resource.data_class, resource.action, subject=principal.subject)
+
+    def _support_closed(self, attempt: Attempt) -> bool:
+        ticket = attempt.justification.ticket
+        return (
+            self.deny_outside_window
+            and ticket is not None
+            and ticket.kind is TicketKind.SUPPORT
+            and ticket.severity > 1
+            and "support" in attempt.principal.roles
+            and not self.window.is_open(attempt.time_us)
+        )
+
+    def entry_of(self, decision: Decision, approach: Approach) -> dict[str, object]:
+        """The entry of a decision, with the fields of the public interface; absent values are empty texts."""
+        attempt, verdict = decision.attempt, decision.verdict
+        principal, location, resource, why = (
+            attempt.principal,
+            attempt.location,
+            attempt.resource,
+            attempt.justification,
+        )
+        return {
+            "kind": "decision",
+            "version": 1,
+            "id": decision.id,
+            "time": rfc3339(attempt.time_us),
+            "time_us": attempt.time_us,
+            "door": approach.door,
+            "effect": verdict.effect.value,
+            "rule": verdict.rules[0],
+            "rules": list(verdict.rules),
+            "clause": verdict.clause,
+            "obligations": list(verdict.obligations),
+            "subject": principal.subject,
+            "roles": sorted(principal.roles),
+            "acting_for": principal.subject if principal.actor else "",
+            "actor": principal.actor,
+            "issuer": principal.issuer,
+            "location": {
+                "country": location.country(attempt.home),
+                "assured": location.assurance(attempt.home) is Assurance.HOME,
+                "signals": [
+                    {"source": signal.source.value, "country": signal.country, "detail": signal.detail}
+                    for signal in location.signals
+                ],
+            },
+            "client_address": location.address,
+            "customer": resource.customer,
+            "plan": attempt.plan_id or attempt.plan.value,
+            "store": resource.store,
+            "data_class": resource.data_class,
+            "action": resource.action.value,
+            "method": _printable(approach.method, 32),
+            "path": attempt.target.path if attempt.target else _printable(approach.target, 2_048),
+            "ticket": _printable(why.cited, MAX_TICKET),
+            "grant": why.grant.id if why.grant else "",
+            "reason": _printable(why.reason, MAX_REASON),
+            "problem": decision.problem,
+            "policy_version": decision.policy_version,
+            "geo_version": location.version,
+            "node": self.node,
+        }
+
+    def record_completion(self, admission: Admission, outcome: str, status: int) -> None:
+        """Hand the completion to the ledger; nobody waits for it."""
+        now_us = self.clock.now_us()
+        decision = admission.decision
+        entry: dict[str, Any] = {
+            "kind": "completion",
+            "version": 1,
+            "id": str(uuid_utils.uuid7()),
+            "time": rfc3339(now_us),
+            "time_us": now_us,
+            "decision": decision.id,
+            "outcome": outcome,
+            "status": status,
+            "bytes": admission.bytes_out,
+            "bytes_in": admission.bytes_in,
+            "duration_ms": max(0, now_us - decision.attempt.time_us) // 1_000,
+            "node": self.node,
+        }
+        self.ledger.submit(entry)
+
+
+_DATA_KINDS = {kind.value: kind for kind in DataKind if kind is not DataKind.OTHER}
+
+
+def _first(values: Sequence[str]) -> tuple[str | None]:
+    return (values[0] if values else None,)
+
+
+def _refusal(failures: list[GatewayError]) -> tuple[Verdict | None, str]:
+    """The verdict on what could not be established: the malformed first, then the unknown, then the unavailable."""
+    for kind, verdict in ((Malformed, MALFORMED), (Unauthenticated, UNAUTHENTICATED)):
+        for failure in failures:
+            if isinstance(failure, kind):
+                return verdict, str(failure)
+    return (UNAVAILABLE, str(failures[0])) if failures else (None, "")
+
+
+def _printable(text: str, limit: int) -> str:
+    """Text of a client as it may stand in the record: bounded, every control and surrogate character escaped.
+
+    A query is not kept: it may hold credentials, and no rule reads it.
+    """
+    kept = text.split("?", 1)[0] if limit == 2_048 else text
+    if kept.isascii() and kept.isprintable():
+        return kept[:limit]
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in kept)[:limit]

@@ -1,0 +1,142 @@
+"""``check``: what a request would be answered, without making it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.app import Rooms, open_rooms, rehearsal
+from gateway.checkpoint import Approach, Decision
+from gateway.cli.context import Operation, as_json
+from gateway.errors import UsageError
+from gateway.identity import Kind, Principal
+from gateway.location import parse_address
+
+
+@click.command()
+@click.option("--subject", required=True, help="Who would ask.")
+@click.option("--roles", default="", help="Their roles, separated by commas.")
+@click.option("--customer", default="", help="For a customer's own user: whose.")
+@click.option("--from", "address", required=True, help="The client's address.")
+@click.option("--country", default="", help="The country that the token would claim.")
+@click.option("--work-country", default="", help="The country in the workforce directory.")
+@click.option("--method", default="GET", show_default=True, help="The HTTP method.")
+@click.option("--host", default="", help="The Host header, where routes look at it.")
+@click.option("--path", required=True, help="The request target.")
+@click.option("--ticket", default="", help="The ticket that would be cited.")
+@click.option("--reason", default="", help="The reason that would be given.")
+@as_json
+@click.pass_obj
+def check(
+    operation: Operation,
+    subject: str,
+    roles: str,
+    customer: str,
+    address: str,
+    country: str,
+    work_country: str,
+    method: str,
+    host: str,
+    path: str,
+    ticket: str,
+    reason: str,
+    as_json: bool,
+) -> int:
+    """Explain one would-be request: the verdict, its rules, and every fact that it rests on.
+
+    Nothing is sent and nothing recorded. Exit status 0 for a permit, 1 for a denial.
+    """
+    if parse_address(address) is None:
+        raise UsageError(f"got {address!r}; expected an IP address such as 49.36.0.1")
+    rooms = open_rooms(operation.settings, clock=operation.clock, strict=False)
+    principal = _principal(subject, roles, customer, country=country, work_country=work_country)
+    approach = Approach(
+        door="check", method=method.upper(), target=path, host=host, peer=address, ticket=ticket, reason=reason
+    )
+    decision = rehearsal(rooms).rehearse(approach, principal)
+    result = explanation_of(rooms, decision)
+    click.echo(json.dumps(result)) if as_json else _show(result)
+    rooms.state.close()
+    return 0 if decision.permitted else 1
+
+
+def explanation_of(rooms: Rooms, decision: Decision) -> dict[str, object]:
+    """A decision with everything that led to it, as JSON would have it."""
+    attempt, verdict = decision.attempt, decision.verdict
+    location = attempt.location
+    problem = None if decision.permitted else rooms.explainer.explain(decision)
+    return {
+        "effect": verdict.effect.value,
+        "rule": verdict.rules[0],
+        "rules": list(verdict.rules),
+        "clause": verdict.clause,
+        "obligations": list(verdict.obligations),
+        "detail": problem.detail if problem else "",
+        "next": list(problem.next_steps) if problem else [],
+        "subject": attempt.principal.subject,
+        "roles": sorted(attempt.principal.roles),
+        "location": {
+            "country": location.country(attempt.home),
+            "assurance": location.assurance(attempt.home).value,
+            "assured": location.assurance(attempt.home).value == "home",
+            "signals": [dataclasses.asdict(signal) for signal in location.signals],
+        },
+        "client_address": location.address,
+        "customer": attempt.resource.customer,
+        "plan": attempt.plan.value,
+        "store": attempt.resource.store,
+        "data_class": attempt.resource.data_class,
+        "action": attempt.resource.action.value,
+        "method": "",
+        "path": attempt.target.path if attempt.target else "",
+        "ticket": attempt.justification.cited,
+        "grant": attempt.justification.grant.id if attempt.justification.grant else "",
+        "facts": dataclasses.asdict(decision.facts) if decision.facts else {},
+        "policy_version": decision.policy_version,
+        "geo_version": location.version,
+    }
+
+
+def _principal(subject: str, roles: str, customer: str, *, country: str, work_country: str) -> Principal:
+    held = frozenset(role.strip() for role in roles.split(",") if role.strip())
+    kind = Kind.CUSTOMER if customer else Kind.SERVICE if "service" in held else Kind.PERSONNEL
+    return Principal(
+        subject=subject,
+        issuer="",
+        kind=kind,
+        roles=frozenset({"customer"}) if customer else held,
+        customer=customer,
+        country=country.upper(),
+        work_country=work_country.upper(),
+    )
+
+
+def _show(result: dict[str, object]) -> None:
+    permitted = result["effect"] == "permit"
+    console = Console()
+    colour = "green" if permitted else "red"
+    console.print(f"[bold {colour}]{result['effect']}[/] by [bold]{result['rule']}[/]  [dim]{result['clause']}[/dim]")
+    if result["detail"]:
+        console.print(str(result["detail"]), markup=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name in ("subject", "roles", "customer", "plan", "store", "data_class", "action", "path", "ticket", "grant"):
+        table.add_row(f"[dim]{name.replace('_', ' ')}[/dim]", _text(result[name]))
+    location = result["location"]
+    assert isinstance(location, dict)  # noqa: S101 - built above
+    table.add_row("[dim]location[/dim]", f"{location['country'] or 'unknown'} ({location['assurance']})")
+    for signal in location["signals"]:
+        said = signal["country"] or ("hidden" if signal["adverse"] else "unknown")
+        table.add_row("", f"{signal['source']}: {said} {signal['detail']}".rstrip())
+    table.add_row("[dim]obligations[/dim]", _text(result["obligations"]))
+    console.print(table)
+    facts = result["facts"]
+    if isinstance(facts, dict):
+        console.print("[dim]facts:[/dim] " + ", ".join(f"{name}={value}" for name, value in facts.items()), highlight=False)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value) or "–"

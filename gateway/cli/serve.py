@@ -1,0 +1,36 @@
+"""``serve``: run the gateway from a configuration."""
+
+from __future__ import annotations
+
+import click
+
+from gateway import operations
+from gateway.app import Gateway, open_rooms, require_stores_at_home
+from gateway.app import serve as run
+from gateway.cli.context import Operation
+
+
+@click.command()
+@click.option("--check-config", is_flag=True, help="Validate everything that starting would need, and exit.")
+@click.option("--config", "config", type=click.Path(dir_okay=False), help="The configuration file.")
+@click.pass_obj
+def serve(operation: Operation, check_config: bool, config: str | None) -> None:
+    """Run the gateway until SIGTERM or SIGINT."""
+    if config is not None:
+        operation.use(config)
+    settings = operation.settings
+    if check_config:
+        rooms = open_rooms(settings, clock=operation.clock)
+        require_stores_at_home(rooms)
+        rooms.state.close()
+        click.echo(f"{operation.config_path}: ok ({rooms.policy.version}; {len(settings.route)} routes, {len(settings.store)} stores)")
+        return
+    operations.configure_logging(settings.gateway.log_level, settings.gateway.log_format)
+    operations.run(run(settings, ready=_announce, clock=operation.clock))
+
+
+def _announce(gateway: Gateway) -> None:
+    settings = gateway.rooms.settings.gateway
+    operations.log.info("listening", doors=settings.listen, control=settings.control, node=settings.node)
+
+

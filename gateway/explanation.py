@@ -1,0 +1,168 @@
+"""What a denial says: which rule, which signal, and what to do next (RFC 9457 problem details).
+
+One place turns a decision into words, for every door, the command line and the console. Nothing of another customer
+and no credential is ever in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import iso3166
+
+from gateway.catalog import Scope
+from gateway.checkpoint import Attempt, Decision
+from gateway.clock import rfc3339
+from gateway.identity import Kind
+from gateway.location import Source
+
+TYPE_BASE = "https://residency-gateway.dev/problems/"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A denial or failure as it is answered.
+
+    ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow.
+    """
+
+    status: int
+    rule: str
+    title: str
+    detail: str
+    decision: str = ""
+    customer: str = ""
+    next_steps: tuple[dict[str, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The body of the answer."""
+        body: dict[str, Any] = {
+            "type": TYPE_BASE + self.rule,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "rule": self.rule,
+            "decision": self.decision,
+            "customer": self.customer,
+            "next": list(self.next_steps),
+        }
+        return {name: value for name, value in body.items() if value or name == "next"}
+
+
+class Explainer:
+    """Puts denials into words.
+
+    Args:
+        next_opening_us: when the support window opens next after an instant.
+    """
+
+    def __init__(self, next_opening_us: Callable[[int], int]) -> None:
+        self._next_opening_us = next_opening_us
+
+    def explain(self, decision: Decision) -> Problem:
+        """The problem that a denial answers with."""
+        attempt, rule = decision.attempt, decision.verdict.rules[0]
+        status, title = _TITLES.get(rule, (403, "Denied"))
+        customer = attempt.resource.customer if decision.facts is not None and attempt.resource.scope is Scope.ONE else ""
+        return Problem(
+            status=status,
+            rule=rule,
+            title=title.format(home=_spoken_home(attempt.home)),
+            detail=decision.problem or self._detail(rule, attempt),
+            decision=decision.id,
+            customer=customer,
+            next_steps=tuple(_next_steps(rule, attempt)),
+        )
+
+    def _detail(self, rule: str, attempt: Attempt) -> str:
+        customer, principal = attempt.resource.customer or "this data", attempt.principal
+        match rule:
+            case "outside-home":
+                return f"{_protection(attempt)}; you are in {spoken_location(attempt)}, and no consent applies to this {attempt.resource.action}."
+            case "location-unassured":
+                return f"{_protection(attempt)}; your location is not assured: {spoken_location(attempt)}."
+            case "role":
+                held = ", ".join(sorted(principal.roles)) or "no role"
+                return f"{held} may not {attempt.resource.action} {attempt.resource.data_class or 'this data'} without a grant that names it."
+            case "other-customer":
+                return f"a user of {principal.customer or 'a customer'} reaches only that customer's own data."
+            case "unclassified":
+                return _unclassified(attempt)
+            case "storage-home":
+                return f"{_protection(attempt)}; the store {attempt.resource.store} is not, or does not resolve, in {_codes(attempt.home)}."
+            case "support-hours":
+                opening = rfc3339(self._next_opening_us(attempt.time_us))
+                return f"{attempt.justification.cited} is not severity 1, and the support window is closed; it opens at {opening}."
+            case _:
+                return f"{customer}: the rule {rule} denies this."
+
+
+def spoken_location(attempt: Attempt) -> str:
+    """``India (network)``, ``unknown (network: no record)`` or ``United States (network), hidden (anonymity: vpn)``."""
+    said = []
+    for signal in attempt.location.signals:
+        hidden = "hidden" if signal.source is Source.ANONYMITY else "unknown"
+        what = country_name(signal.country) if signal.country else hidden
+        said.append(f"{what} ({signal.source}{': ' + signal.detail if signal.detail else ''})")
+    return ", ".join(said) or "unknown"
+
+
+def country_name(code: str) -> str:
+    """The English name of an ISO 3166-1 alpha-2 code, or the code itself."""
+    found = iso3166.countries_by_alpha2.get(code)
+    return str(found.apolitical_name).split(",")[0] if found else code
+
+
+def _spoken_home(home: frozenset[str]) -> str:
+    return " or ".join(country_name(code).replace("United States of America", "the United States") for code in sorted(home))
+
+
+def _codes(home: frozenset[str]) -> str:
+    return ", ".join(sorted(home))
+
+
+def _protection(attempt: Attempt) -> str:
+    who = attempt.resource.customer or "this data"
+    if attempt.resource.scope is Scope.MANY:
+        who = "the answer covers several customers, and at least one of them"
+    return f"{who} is on the {_codes(attempt.home)}-only plan"
+
+
+def _unclassified(attempt: Attempt) -> str:
+    if attempt.resource.scope is Scope.UNROUTED:
+        return "no route is configured for this path, so it cannot be told whose data it is."
+    return f"{attempt.resource.customer or 'the customer'!r} is not a customer that this gateway knows, and you are not in {_codes(attempt.home)}."
+
+
+def _next_steps(rule: str, attempt: Attempt) -> list[dict[str, str]]:
+    if rule not in ("outside-home", "location-unassured", "role") or attempt.principal.kind is not Kind.PERSONNEL:
+        return []
+    ticket = attempt.justification.cited or "TICKET"
+    steps = []
+    if rule != "role" and attempt.resource.scope is Scope.ONE:
+        steps.append({"rel": "send-to-us-analyst", "command": f"residency-gateway tickets handoff {ticket}"})
+    if "engineer" in attempt.principal.roles and attempt.resource.scope is Scope.ONE:
+        steps.append(
+            {
+                "rel": "request-access",
+                "command": f"residency-gateway access request --ticket {ticket} --customer {attempt.resource.customer} "
+                f"--data-class {attempt.resource.data_class} --action {attempt.resource.action} --for 4h --reason WHY",
+            }
+        )
+    return steps
+
+
+_TITLES = {
+    "unauthenticated": (401, "Not authenticated"),
+    "malformed": (400, "Not one meaning"),
+    "unavailable": (503, "Cannot decide now"),
+    "outside-home": (403, "Outside {home}"),
+    "location-unassured": (403, "Location not assured"),
+    "role": (403, "Not for this role"),
+    "other-customer": (403, "Another customer's data"),
+    "unclassified": (403, "Not classified"),
+    "storage-home": (403, "Storage outside {home}"),
+    "support-hours": (403, "Outside support hours"),
+}

@@ -1,0 +1,150 @@
+"""What the claims of a verified token say: for whom, until when, about whom (RFC 7519 §4).
+
+Invariants: a claim of the wrong type is refused, never coerced; a name has one canonical form; a principal with a
+customer has exactly the role ``customer``, and nobody else can have it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import Unauthenticated
+from gateway.identity.principal import Kind, Principal
+from gateway.settings import IssuerSettings
+
+Claims = Mapping[str, Any]
+
+MAX_NAME = 256
+MAX_INSTANT_S = 253_402_300_799
+"""The end of the year 9999: later is not a time but an attack or a mistake."""
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a token was issued (0: it does not say) and when it ends, in seconds since the epoch."""
+
+    issued_at_s: int
+    expires_at_s: int
+
+
+def check_audience(claims: Claims, audience: str) -> None:
+    """RFC 7519 §4.1.3: the token is for us, alone or among others.
+
+    Raises:
+        Unauthenticated: it is for somebody else, or does not say.
+    """
+    named = claims.get("aud")
+    listed = named if isinstance(named, list) else [named]
+    if not all(isinstance(one, str) for one in listed) or audience not in listed:
+        raise Unauthenticated("the token is for another audience; get one for this gateway")
+
+
+def check_times(claims: Claims, settings: IssuerSettings, now_s: float) -> Validity:
+    """RFC 7519 §4.1.4 to §4.1.6, with the issuer's leeway.
+
+    Raises:
+        Unauthenticated: expired, not yet valid, from the future, too old, or a time that is no whole number.
+    """
+    expires, begins, issued = (_instant(claims, name) for name in ("exp", "nbf", "iat"))
+    leeway_s, max_age_s = settings.leeway_s, settings.max_age_s
+    if expires is None:
+        raise Unauthenticated("the token has no end (exp); expected one")
+    if now_s >= expires + leeway_s:
+        raise Unauthenticated("the token has expired; sign in again")
+    if begins is not None and begins > now_s + leeway_s:
+        raise Unauthenticated("the token is not valid yet (nbf)")
+    if issued is not None and issued > now_s + leeway_s:
+        raise Unauthenticated("the token was issued in the future (iat)")
+    if max_age_s is not None and (issued is None or now_s >= issued + max_age_s + leeway_s):
+        raise Unauthenticated("the token is too old, or does not say when it was issued (iat); sign in again")
+    return Validity(issued_at_s=issued or 0, expires_at_s=expires)
+
+
+def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> Principal:
+    """The principal that the claims describe.
+
+    Raises:
+        Unauthenticated: no usable subject, or a claim that cannot be read.
+    """
+    customer = claim(claims, settings.customer_claim)
+    roles = read_roles(claim(claims, settings.roles_claim))
+    kind = Kind.CUSTOMER if customer is not None else Kind.SERVICE if "service" in roles else Kind.PERSONNEL
+    return Principal(
+        subject=name_of(claims.get("sub"), "sub"),
+        issuer=settings.issuer,
+        kind=kind,
+        roles=frozenset({"customer"}) if kind is Kind.CUSTOMER else roles - {"customer"},
+        customer="" if customer is None else name_of(customer, "customer"),
+        country=read_country(claim(claims, settings.country_claim)),
+        token_id=name_of(claims["jti"], "jti") if "jti" in claims else "",
+        issued_at_s=validity.issued_at_s,
+        expires_at_s=validity.expires_at_s,
+        actor=read_actor(claims),
+    )
+
+
+def claim(claims: Claims, path: str | None) -> Any:
+    """The claim of that literal name, else the one that the dotted path leads to, else ``None``."""
+    if path is None:
+        return None
+    if path in claims:
+        return claims[path]
+    node: Any = claims
+    for part in path.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def name_of(value: Any, what: str) -> str:
+    """A name in its one canonical form: NFC, visible characters, at most ``MAX_NAME`` of them.
+
+    Raises:
+        Unauthenticated: no text, empty, too long, blank at an end, or with characters that cannot be seen.
+    """
+    name = unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
+    hidden = any(unicodedata.category(character) in _HIDDEN for character in name)
+    if not name or len(name) > MAX_NAME or name != name.strip() or hidden:
+        raise Unauthenticated(f"the token's {what} is not a name; expected 1 to {MAX_NAME} visible characters")
+    return name
+
+
+def read_roles(value: Any) -> frozenset[str]:
+    """Roles from a list of texts, or one text with spaces between them; none without the claim."""
+    roles = value.split() if isinstance(value, str) else [] if value is None else value
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise Unauthenticated("the token's roles cannot be read; expected a list of names")
+    return frozenset(roles) - {""}
+
+
+def read_country(value: Any) -> str:
+    """A country as ISO 3166-1 alpha-2 in capitals, or "" where the claim says nothing of the kind."""
+    sound = isinstance(value, str) and len(value) == 2 and value.isascii() and value.isalpha()
+    return value.upper() if sound else ""
+
+
+def read_actor(claims: Claims) -> str:
+    """Who acts for the subject now (RFC 8693 §4.1): the outermost ``act``; those within are history.
+
+    Raises:
+        Unauthenticated: an ``act`` that names nobody, or somebody of another issuer.
+    """
+    if "act" not in claims:
+        return ""
+    act = claims["act"]
+    if not isinstance(act, dict) or act.get("iss", claims["iss"]) != claims["iss"]:
+        raise Unauthenticated("the token's act claim cannot be read; expected an object with the sub of the actor")
+    return name_of(act.get("sub"), "act.sub")
+
+
+def _instant(claims: Claims, name: str) -> int | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) is not int or not 0 <= value <= MAX_INSTANT_S:
+        raise Unauthenticated(f"the token's {name} is not a time; expected whole seconds since 1970")
+    return value

@@ -1,0 +1,94 @@
+"""The workforce directory: in which country each of the vendor's people works.
+
+A TOML or JSON file of one table, ``"priya@example.com" = "IN"``. Invariants: it is read whole or not at all; a file
+that became unreadable or wrong leaves the last good one in force, and :attr:`Workforce.problem` says why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import ConfigurationError
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+Stamp = tuple[int, int, int]
+
+
+class Workforce:
+    """Subjects and their work countries.
+
+    Attributes:
+        version: grows with every change that took effect, so that what was derived from it can be told to be old.
+        problem: why the file's present content is not in force, or "".
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the directory.
+
+        Raises:
+            ConfigurationError: the file is missing, unreadable or wrong.
+        """
+        self._path = path
+        self._stamp = _stamp(path)
+        self._countries = _read(path)
+        self.version = 1
+        self.problem = ""
+
+    def country(self, subject: str) -> str:
+        """Where this subject works (ISO 3166-1 alpha-2), or "" if the directory does not have them."""
+        return self._countries.get(subject, "")
+
+    def reload_if_changed(self) -> bool:
+        """Read the file again if it is another one than last time; it blocks for as long as that takes.
+
+        Returns:
+            Whether a new directory took effect.
+        """
+        stamp = _stamp(self._path)
+        if stamp is not None and stamp == self._stamp:
+            return False
+        try:
+            countries = _read(self._path)
+        except ConfigurationError as error:
+            self.problem = error.problems[0]
+            return False
+        finally:
+            self._stamp = stamp
+        self._countries, self.problem = countries, ""
+        self.version += 1
+        return True
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _read(path: Path) -> Mapping[str, str]:
+    try:
+        text = path.read_text("utf-8")
+        table: Any = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            [f"{path}: cannot be read ({type(error).__name__}); expected a table of subjects and countries"]
+        ) from error
+    if not isinstance(table, dict):
+        raise ConfigurationError([f"{path}: expected one table of subjects and countries"])
+    problems = [
+        f'{path}: {subject!r}: expected a country as two capital letters, such as "US" (quote a subject with dots)'
+        for subject, country in table.items()
+        if not isinstance(country, str) or not _COUNTRY.fullmatch(country)
+    ]
+    if problems:
+        raise ConfigurationError(problems)
+    return {unicodedata.normalize("NFC", subject): country for subject, country in table.items()}

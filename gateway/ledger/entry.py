@@ -1,0 +1,212 @@
+"""An entry: one JSON object in canonical form, and what is derived from it.
+
+The bytes are the RFC 8785 (JCS) form of an object of texts, integers of at most 53 bits, booleans, lists and objects,
+with ASCII names. Within these limits sorted names and the shortest escapes *are* the canonical form; floats and null
+have no place. What is absent is an empty text. These bytes are hashed, stored and verified; nothing else is evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import orjson
+import uuid_utils
+
+from gateway.clock import Clock, rfc3339
+from gateway.errors import UsageError
+from gateway.ledger.merkle import leaf_hash
+
+MAX_BYTES = 65_535
+MAX_DEPTH = 8
+VERSION = 1
+KINDS = frozenset({"decision", "completion", "administrative"})
+
+COLUMNS = (
+    "time_us",
+    "kind",
+    "id",
+    "decision",
+    "customer",
+    "subject",
+    "country",
+    "rule",
+    "effect",
+    "store",
+    "ticket",
+    "grant_id",
+    "object",
+)
+"""What the index holds of an entry, in the order of :func:`derive`."""
+
+_SCALARS = frozenset({str, int, bool})
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+
+Columns = tuple[int, str, str, str, str, str, str, str, str, str, str, str, str]
+
+
+class Entry(NamedTuple):
+    """An entry, encoded once.
+
+    Attributes:
+        body: the canonical bytes.
+        leaf_hash: of these bytes.
+        columns: what the index holds of it; see :data:`COLUMNS`.
+    """
+
+    body: bytes
+    leaf_hash: bytes
+    columns: Columns
+
+    @property
+    def id(self) -> str:
+        return self.columns[2]
+
+
+def seal(fields: Mapping[str, object]) -> Entry:
+    """The entry of these fields.
+
+    Raises:
+        UsageError: they cannot be put in canonical form, are too long, or lack what every entry has.
+    """
+    body = encode(fields)
+    _require_head(fields)
+    return Entry(body, leaf_hash(body), derive(fields))
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """The canonical bytes (RFC 8785) of an object.
+
+    Raises:
+        UsageError: it holds a float, a null, a name that is not ASCII, an integer of more than 53 bits, text that is
+            not Unicode, anything that is not JSON, or nests too deep; or the bytes are more than :data:`MAX_BYTES`.
+    """
+    _require_plain(fields, depth=1)
+    try:
+        body = orjson.dumps(fields, option=_OPTIONS)
+    except TypeError as error:  # orjson's texts name types and ranges, never a value
+        raise UsageError(f"an entry cannot be put in canonical form: {error}") from error
+    if len(body) > MAX_BYTES:
+        raise UsageError(f"an entry of {len(body)} bytes is refused; at most {MAX_BYTES} are kept, and none is cut")
+    return body
+
+
+def decode(body: bytes) -> dict[str, object]:
+    """The object that a body holds.
+
+    Raises:
+        UsageError: it is not a JSON object.
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"an entry is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise UsageError(f"an entry is a JSON {type(fields).__name__}; expected an object")
+    return fields
+
+
+def derive(fields: Mapping[str, object]) -> Columns:
+    """What the index holds of an entry. Of an administrative act: the actor as subject, and what its details name."""
+    named = fields
+    country: object = ""
+    subject = fields.get("subject", "")
+    match fields.get("kind"):
+        case "decision":
+            location = fields.get("location")
+            country = location.get("country", "") if isinstance(location, Mapping) else ""
+        case "administrative":
+            details = fields.get("details")
+            named = details if isinstance(details, Mapping) else {}
+            subject = fields.get("actor", "")
+    time_us = fields.get("time_us")
+    return (
+        time_us if type(time_us) is int else 0,
+        _text(fields.get("kind")),
+        _text(fields.get("id")),
+        _text(named.get("decision")),
+        _text(named.get("customer")),
+        _text(subject),
+        _text(country),
+        _text(named.get("rule")),
+        _text(named.get("effect")),
+        _text(named.get("store")),
+        _text(named.get("ticket")),
+        _text(named.get("grant")),
+        _text(fields.get("object")),
+    )
+
+
+def administrative(
+    *,
+    clock: Clock,
+    node: str,
+    actor: str,
+    act: str,
+    subject: str,
+    details: Mapping[str, str | int | bool | Sequence[str]],
+) -> dict[str, object]:
+    """The fields of an administrative act.
+
+    Args:
+        clock: for the time of the act.
+        node: where it was done.
+        actor: who did it.
+        act: what was done, such as ``access.approve``.
+        subject: what it was done to, by id; recorded as ``object``.
+        details: what else evidence needs; no secret and no more about a person than needed.
+    """
+    now_us = clock.now_us()
+    return {
+        "kind": "administrative",
+        "version": VERSION,
+        "id": str(uuid_utils.uuid7()),
+        "time": rfc3339(now_us),
+        "time_us": now_us,
+        "node": node,
+        "actor": actor,
+        "act": act,
+        "object": subject,
+        "details": {name: list(value) if isinstance(value, tuple) else value for name, value in details.items()},
+    }
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _require_head(fields: Mapping[str, object]) -> None:
+    """Every entry says what it is, which one, and when."""
+    if fields.get("kind") not in KINDS:
+        raise UsageError(f"an entry's kind is one of {', '.join(sorted(KINDS))}; set it")
+    if fields.get("version") != VERSION:
+        raise UsageError(f"an entry's version is {VERSION}; set it")
+    if not _text(fields.get("id")) or not _text(fields.get("time")) or type(fields.get("time_us")) is not int:
+        raise UsageError("an entry has an id and a time, both text, and time_us, an integer; set them")
+
+
+def _require_plain(node: Mapping[str, object] | Iterable[object], depth: int) -> None:
+    """Refuse what orjson would write and RFC 8785 would write otherwise, or not at all."""
+    if depth > MAX_DEPTH:
+        raise UsageError(f"an entry nests more than {MAX_DEPTH} deep; flatten it")
+    if isinstance(node, Mapping):
+        _require_ascii_names(node)
+        values: Iterable[object] = node.values()
+    else:
+        values = node
+    for value in [value for value in values if type(value) not in _SCALARS]:
+        if isinstance(value, (dict, list, tuple)):
+            _require_plain(value, depth + 1)
+        elif not isinstance(value, StrEnum):
+            expected = "expected text, an integer, a boolean, a list or an object"
+            raise UsageError(f"an entry holds {type(value).__name__}; {expected}")
+
+
+def _require_ascii_names(node: Mapping[str, object]) -> None:
+    try:
+        ascii_only = "".join(node).isascii()
+    except TypeError:
+        ascii_only = False
+    if not ascii_only:
+        raise UsageError("an entry has a name that is not ASCII text; expected plain English names")

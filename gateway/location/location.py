@@ -1,0 +1,82 @@
+"""Where: signals, and the assurance that they add up to.
+
+The rule (contract reading, *Location*): a location is *assured home* only if at least one signal that rests on the
+client's address (``network`` or ``site``) says home, no signal that is present says otherwise, and the network is not
+anonymised. The most restrictive signal always wins; what cannot be told is never home.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+UNKNOWN = ""
+
+
+class Source(StrEnum):
+    """What a signal rests on."""
+
+    NETWORK = "network"  # the country database
+    ANONYMITY = "anonymity"  # the anonymous-IP database
+    SITE = "site"  # the vendor's own networks
+    TOKEN = "token"  # noqa: S105  a claim of the token; no secret
+    WORKFORCE = "workforce"  # the workforce directory
+
+
+class Assurance(StrEnum):
+    """What the signals add up to, for one home jurisdiction."""
+
+    HOME = "home"
+    OUTSIDE = "outside"
+    UNASSURED = "unassured"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What one source said.
+
+    Attributes:
+        source: which one.
+        country: ISO 3166-1 alpha-2, or "" where the source does not know.
+        detail: for people: the site's name, "vpn", "no record", "database too old (built 2026-01-02)".
+        adverse: the source says that the address hides where its user is, or that the source itself cannot be
+            trusted now (a missing or outdated database): never assured, whatever the others say.
+    """
+
+    source: Source
+    country: str = UNKNOWN
+    detail: str = ""
+    adverse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a request came from.
+
+    Attributes:
+        address: the client's address in its canonical text, or "" when it cannot be established.
+        signals: every signal that is present, in the order of :class:`Source`.
+        version: which databases were asked, such as ``"country 2026-11-01"``.
+    """
+
+    address: str
+    signals: tuple[Signal, ...]
+    version: str = ""
+
+    def assurance(self, home: frozenset[str]) -> Assurance:
+        """The assurance of the contract for a plan whose jurisdiction is ``home``."""
+        if any(signal.adverse for signal in self.signals):
+            return Assurance.UNASSURED
+        said = [signal for signal in self.signals if signal.country]
+        at_home = [signal for signal in said if signal.country in home]
+        if not said or (at_home and len(at_home) < len(said)):
+            return Assurance.UNASSURED
+        if not at_home:
+            return Assurance.OUTSIDE
+        grounded = any(signal.source in (Source.NETWORK, Source.SITE) for signal in at_home)
+        return Assurance.HOME if grounded else Assurance.UNASSURED
+
+    def country(self, home: frozenset[str]) -> str:
+        """The country to show: the first that is not home, else the first known, else ""."""
+        said = [signal.country for signal in self.signals if signal.country]
+        return next((country for country in said if country not in home), said[0] if said else UNKNOWN)

@@ -1,0 +1,73 @@
+"""The operational log and the event loop: structlog, JSON in production and readable on a terminal; uvloop.
+
+Invariants: what looks like a credential is masked before it is rendered, whoever logged it; a request is named by its
+decision's id, never by its query, its headers or its body.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Coroutine, MutableMapping
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+
+log = structlog.get_logger("gateway")
+Result = TypeVar("Result")
+
+_SECRET_KEY = re.compile(r"authorization|cookie|password|secret|token|credential|api_?key", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"(?i)\b(bearer|basic)\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+MASK = "***"
+
+
+def configure_logging(level: str, style: str) -> None:
+    """Set the log up once, when a process starts.
+
+    Args:
+        level: ``debug`` to ``error``.
+        style: ``json``, ``text``, or ``auto``: text on a terminal, else JSON.
+    """
+    readable = style == "text" or (style == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([] if readable else [structlog.processors.dict_tracebacks]),
+        mask_secrets,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: masks values under secret-looking keys, and secret-looking text anywhere."""
+    for key, value in event.items():
+        event[key] = MASK if _SECRET_KEY.search(key) else _masked(value)
+    return event
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_VALUE.sub(MASK, value)
+    if isinstance(value, dict):
+        return {key: MASK if _SECRET_KEY.search(str(key)) else _masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(item) for item in value]
+    return value
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a program's main coroutine on uvloop."""
+    return uvloop.run(main)

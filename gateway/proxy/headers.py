@@ -1,0 +1,104 @@
+"""Which headers cross the door, both ways.
+
+The rule is an allow-list: nothing from a client survives unless it is named here or in the store's configuration, so
+identity headers, forwarding headers, overrides and their aliases (``X_Auth_User``, ``X.Auth.User``) have no way in
+(RFC 9110 §7.6; CVE-2022-31813, CVE-2025-64484, CVE-2026-30851). Ours are added last, after anything that a
+``Connection`` header could name is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from gateway.errors import Malformed
+
+TICKET = "Access-Ticket"
+REASON = "Access-Reason"
+ON_BEHALF_OF = "On-Behalf-Of"
+DECISION = "Residency-Decision"
+SUBJECT = "Residency-Subject"
+RULE = "Residency-Rule"
+
+TO_STORE = frozenset(
+    """accept accept-charset accept-encoding accept-language cache-control content-disposition content-encoding
+    content-language content-length content-md5 content-range content-type date digest idempotency-key if-match
+    if-modified-since if-none-match if-range if-unmodified-since origin pragma prefer range referer traceparent
+    tracestate user-agent""".split()
+)
+
+NEVER_TO_CLIENT = frozenset(
+    """connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade alt-svc server
+    x-accel-redirect x-accel-buffering x-accel-expires x-sendfile x-lighttpd-send-file residency-decision
+    residency-subject residency-rule""".split()
+)
+
+CACHING = ("Cache-Control", "Expires", "Age", "Pragma", "Surrogate-Control", "CDN-Cache-Control")
+
+_FRAMING_ALIASES = frozenset(("content-length", "transfer-encoding", "host", "connection"))
+MAX_RANGES = 16
+
+
+def refuse_ambiguous(headers: CIMultiDictProxy[str]) -> None:
+    """Refuse what two parsers would read in two ways.
+
+    Raises:
+        Malformed: an aliased framing header, an upgrade, several credentials in one, or a bomb of ranges.
+    """
+    for name in headers:
+        if ("_" in name or "." in name) and name.lower().replace("_", "-").replace(".", "-") in _FRAMING_ALIASES:
+            raise Malformed("a framing header came in another spelling; expected its standard name")
+    if "Upgrade" in headers:
+        raise Malformed("an Upgrade came; this door speaks HTTP/1.1 only")
+    if headers.get("Range", "").count(",") >= MAX_RANGES:
+        raise Malformed(f"too many ranges came; expected at most {MAX_RANGES}")
+
+
+def to_store(
+    headers: CIMultiDictProxy[str], *, allowed: frozenset[str], subject: str, rule: str, decision: str
+) -> CIMultiDict[str]:
+    """The headers that a store receives: the named ones, then ours.
+
+    Args:
+        headers: as the client sent them.
+        allowed: :data:`TO_STORE` and what the configuration adds, in small letters.
+        subject, rule, decision: who is let through, by which rule, under which decision.
+    """
+    listed = _listed(headers.getall("Connection", ()))
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in allowed and (lower not in listed or lower == "content-length"):
+            kept.add(name, value)
+    kept[SUBJECT] = quoted(subject)
+    kept[RULE] = rule
+    kept[DECISION] = decision
+    return kept
+
+
+def to_client(headers: CIMultiDictProxy[str], *, decision: str, no_store: bool) -> CIMultiDict[str]:
+    """The headers that a client receives; with ``no_store``, none that would let an answer be kept."""
+    listed = _listed(headers.getall("Connection", ()))
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in NEVER_TO_CLIENT and lower not in listed:
+            kept.add(name, value)
+    if no_store:
+        for name in CACHING:
+            kept.popall(name, None)
+        kept["Cache-Control"] = "no-store, private"
+    kept[DECISION] = decision
+    return kept
+
+
+def quoted(text: str) -> str:
+    """Text that may stand in a header: everything but printable ASCII is percent-encoded."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(chr(octet) if 0x20 < octet < 0x7F and octet != 0x25 else f"%{octet:02X}" for octet in text.encode())
+
+
+def _listed(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(part.strip().lower() for value in values for part in value.split(","))

@@ -1,0 +1,204 @@
+"""The HTTP door: a request in, a decision, and only then bytes.
+
+The flow, for every request:
+
+1. what two parsers would read in two ways is refused;
+2. the checkpoint decides, and the decision is durable;
+3. a denial is answered with a problem; a permit opens an admission;
+4. the request goes to the store as it was judged, and the answer comes back, streamed with back-pressure;
+5. the admission is completed, whatever happened.
+
+Invariants: the client's body is not read before step 3 (``100 Continue`` included); an answer that breaks off breaks
+the client's connection, so that half of one never looks whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+
+from gateway.checkpoint import Admission, Approach, Checkpoint, Decision
+from gateway.errors import LedgerUnavailable, Malformed
+from gateway.explanation import Explainer, Problem
+from gateway.proxy import headers
+from gateway.proxy.metrics import Metrics
+from gateway.proxy.problems import answer
+from gateway.proxy.store import Incoming, Outgoing, Store, StoreCut, StoreUnreachable
+
+log = structlog.get_logger(__name__)
+
+
+class HttpDoor:
+    """Turns HTTP requests into approaches, and permits into exchanges with a store.
+
+    Args:
+        checkpoint: decides.
+        stores: by name.
+        explainer: puts denials into words.
+        request_headers: more headers that may cross to a store, in small letters, by store.
+        metrics: counts decisions.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        stores: Mapping[str, Store],
+        explainer: Explainer,
+        *,
+        request_headers: Mapping[str, frozenset[str]],
+        metrics: Metrics,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._stores = stores
+        self._explainer = explainer
+        self._allowed = {name: headers.TO_STORE | request_headers.get(name, frozenset()) for name in stores}
+        self._metrics = metrics
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request."""
+        try:
+            decision = await self._checkpoint.decide(approach_of(request))
+        except LedgerUnavailable as error:
+            log.error("decision_not_recorded", problem=str(error))
+            self._metrics.decided("deny", "unavailable")
+            return answer(_UNRECORDED, request)
+        self._metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
+        if not decision.permitted:
+            return answer(self._explainer.explain(decision), request)
+        return await self._forward(request, decision)
+
+    async def _forward(self, request: web.BaseRequest, decision: Decision) -> web.StreamResponse:
+        admission = self._checkpoint.admit(decision)
+        outcome, status = "cut", 0
+        try:
+            async with self._stores[decision.attempt.resource.store].exchange(
+                self._outgoing(request, admission)
+            ) as incoming:
+                status = incoming.status
+                response = await self._return(request, incoming, admission)
+                outcome = "whole"
+                return response
+        except StoreUnreachable as error:
+            outcome, status = "unreachable", error.status
+            return answer(_upstream_problem(error, decision), request)
+        except (StoreCut, _Capped, ConnectionError) as error:
+            outcome = "capped" if isinstance(error, _Capped) else "cut"
+            return _break_off(request)
+        finally:
+            admission.complete(outcome, status)
+
+    def _outgoing(self, request: web.BaseRequest, admission: Admission) -> Outgoing:
+        decision = admission.decision
+        attempt = decision.attempt
+        assert attempt.route is not None and attempt.target is not None  # noqa: S101, PT018 - a permit has both
+        return Outgoing(
+            method=request.method,
+            path=attempt.route.upstream_path(attempt.target.path),
+            query=attempt.target.query,
+            headers=headers.to_store(
+                request.headers,
+                allowed=self._allowed[attempt.resource.store],
+                subject=attempt.principal.subject,
+                rule=decision.verdict.rules[0],
+                decision=decision.id,
+            ),
+            body=_body(request, admission) if request.can_read_body else None,
+        )
+
+    async def _return(self, request: web.BaseRequest, incoming: Incoming, admission: Admission) -> web.StreamResponse:
+        decision = admission.decision
+        kept = headers.to_client(
+            incoming.headers, decision=decision.id, no_store="no-store" in decision.verdict.obligations
+        )
+        if incoming.complete is not None and request.method != "HEAD":
+            if not admission.count_out(len(incoming.complete)):
+                raise _Capped
+            return web.Response(status=incoming.status, reason=incoming.reason, headers=kept, body=incoming.complete)
+        response = web.StreamResponse(status=incoming.status, reason=incoming.reason, headers=kept)
+        if "Content-Length" not in kept and request.version >= (1, 1) and request.method != "HEAD":
+            response.enable_chunked_encoding()
+        await response.prepare(request)
+        async for chunk in incoming.chunks:
+            if not admission.count_out(len(chunk)):
+                raise _Capped
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+class _Capped(Exception):
+    """A grant's cap would be passed."""
+
+
+def approach_of(request: web.BaseRequest) -> Approach:
+    """What the door knows of a request."""
+    given = request.headers
+    try:
+        headers.refuse_ambiguous(given)
+        ambiguity = ""
+    except Malformed as error:
+        ambiguity = str(error)
+    return Approach(
+        door="http",
+        method=request.method,
+        target=request.raw_path,
+        host=given.get("Host", ""),
+        peer=_peer(request),
+        authorization=given.getall("Authorization", ()),
+        on_behalf_of=given.getall(headers.ON_BEHALF_OF, ()),
+        forwarded=given.getall("Forwarded", ()),
+        x_forwarded_for=given.getall("X-Forwarded-For", ()),
+        ticket=given.get(headers.TICKET, ""),
+        reason=given.get(headers.REASON, ""),
+        header=lambda name: given.getall(name, ()),
+        ambiguity=ambiguity,
+    )
+
+
+def _peer(request: web.BaseRequest) -> str:
+    peername = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peername[0]) if isinstance(peername, tuple) else ""
+
+
+async def _body(request: web.BaseRequest, admission: Admission) -> AsyncIterator[bytes]:
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await _continue(request)
+    async for chunk in request.content.iter_any():
+        admission.bytes_in += len(chunk)
+        yield chunk
+
+
+async def _continue(request: web.BaseRequest) -> None:
+    writer: AbstractStreamWriter = request.writer
+    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _break_off(request: web.BaseRequest) -> web.StreamResponse:
+    """Close the connection without an end of the body; the response returned is never written."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=HTTPStatus.BAD_GATEWAY)
+
+
+def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:
+    return Problem(
+        status=error.status,
+        rule="store-unreachable",
+        title=HTTPStatus(error.status).phrase,
+        detail=str(error),
+        decision=decision.id,
+    )
+
+
+_UNRECORDED = Problem(
+    status=503,
+    rule="unavailable",
+    title="Cannot decide now",
+    detail="the decision could not be written down, so nothing may pass; try again, and tell the operator if it lasts",
+)
+

@@ -1,0 +1,62 @@
+"""What every kind of store offers a door: one exchange, streamed both ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+
+class StoreUnreachable(Exception):
+    """The store did not answer; ``status`` is 502, or 504 when it was too slow. The message is safe to show."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StoreCut(Exception):
+    """The store broke off in the middle of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What goes to a store: a method, the path and query that were judged, headers, and a body that may be read once."""
+
+    method: str
+    path: str
+    query: str
+    headers: CIMultiDict[str]
+    body: AsyncIterator[bytes] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a store answers: a status, headers, and the body in chunks as they come.
+
+    ``complete`` is the whole body where it has arrived already and is small; then ``chunks`` is not read.
+    """
+
+    status: int
+    reason: str
+    headers: CIMultiDictProxy[str]
+    chunks: AsyncIterator[bytes]
+    complete: bytes | None = None
+
+
+class Store(Protocol):
+    """A store that a door can forward to."""
+
+    def exchange(self, outgoing: Outgoing) -> AbstractAsyncContextManager[Incoming]:
+        """Send and receive.
+
+        Raises:
+            StoreUnreachable: no answer came.
+            StoreCut: from the chunks, when the answer breaks off.
+        """
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,415 @@
+"""Configuration: a TOML file in, one frozen object out, or every fault at once.
+
+Invariants: nothing else in the package reads the environment or the file; a relative path is relative to the file; a
+value given as ``{ env = "NAME" }`` or ``{ file = "path" }`` is a secret and never shown, not even in the error that
+refuses it; an unknown key is a fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import ValidationInfo as Info
+from pydantic_core import ErrorDetails
+
+from gateway.errors import ConfigurationError
+
+ALGORITHMS = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+_COUNTRY = r"^[A-Z]{2}$"
+
+
+def _resolve(value: Path, info: Info) -> Path:
+    base: Path = (info.context or {}).get("base", Path())
+    return value if value.is_absolute() else Path(os.path.normpath(base / value))
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or not host:
+        raise ValueError('expected "address:port", such as "127.0.0.1:8080"')
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        raise ValueError('expected an IP address before the port, such as "127.0.0.1:8080" or "[::1]:8080"') from None
+    return value
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError('expected a network in CIDR form, such as "10.20.0.0/16"')
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'expected a network in CIDR form, such as "10.20.0.0/16" ({error})') from None
+
+
+def _jwks(value: str, info: Info) -> str:
+    if value.startswith("https://"):
+        return value
+    if "://" in value or value.startswith("data:"):
+        raise ValueError("expected an https:// address or a file path")
+    return str(_resolve(Path(value), info))
+
+
+def _issuer_text(value: str) -> str:
+    if not value or value != value.strip():
+        raise ValueError("expected the issuer exactly as its tokens state it")
+    return value
+
+
+def _template(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError('expected a path template that begins with "/", such as "/crm/{customer}/cases/{rest...}"')
+    return value
+
+
+FilePath = Annotated[Path, AfterValidator(_resolve)]
+ListenAddress = Annotated[str, AfterValidator(_address)]
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
+Country = Annotated[str, Field(pattern=_COUNTRY)]
+Name = Annotated[str, Field(pattern=_NAME)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+
+class GatewaySettings(Section):
+    """``[gateway]``: where the doors listen and whom they believe."""
+
+    listen: ListenAddress = "127.0.0.1:8080"
+    control: ListenAddress = "127.0.0.1:8081"
+    node: Name = "gateway-1"
+    trusted_proxies: tuple[Network, ...] = ()
+    forwarding_header: Literal["auto", "x-forwarded-for", "forwarded", "none"] = "auto"
+    max_forwarding_hops: Annotated[int, Field(ge=1, le=100)] = 20
+    workers: Annotated[int, Field(ge=1, le=1)] = 1
+    max_target_bytes: Annotated[int, Field(ge=256, le=65_536)] = 8_190
+    drain_timeout_s: Seconds = 30.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+
+class StateSettings(Section):
+    """``[state]``: customers, plans, tickets and grants."""
+
+    url: SecretStr = SecretStr("sqlite:///state/gateway.db")
+    max_staleness_s: Seconds = 5.0
+
+
+class LedgerSettings(Section):
+    """``[ledger]``: the record of decisions."""
+
+    path: FilePath = Field(default=Path("state/ledger.db"), validate_default=True)
+    queue_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 8_192
+    commit_timeout_s: Seconds = 5.0
+    minimum_free_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+
+
+class PolicySettings(Section):
+    """``[policy]``: the rules, and the jurisdiction that plans promise unless they name their own."""
+
+    directory: FilePath
+    home: Annotated[tuple[Country, ...], Field(min_length=1)]
+
+
+class IssuerSettings(Section):
+    """``[[identity.issuer]]``: who may vouch for people, and how its tokens are read.
+
+    ``roles_claim`` and its like may be dotted (``realm_access.roles``).
+    """
+
+    issuer: Annotated[str, AfterValidator(_issuer_text)]
+    audience: Annotated[str, Field(min_length=1)]
+    jwks: Annotated[str, AfterValidator(_jwks)]
+    algorithms: Annotated[tuple[ALGORITHMS, ...], Field(min_length=1)]
+    types: tuple[str, ...] = ("JWT", "at+jwt")
+    leeway_s: Annotated[float, Field(ge=0, le=300)] = 30.0
+    max_age_s: Seconds | None = None
+    roles_claim: str = "roles"
+    customer_claim: str | None = None
+    country_claim: str | None = None
+    jwks_max_age_s: Seconds = 300.0
+    jwks_grace_s: Seconds = 86_400.0
+    jwks_cooldown_s: Seconds = 30.0
+
+
+class IdentitySettings(Section):
+    """``[identity]``: issuers, the workforce directory, and how much may be remembered."""
+
+    issuer: Annotated[tuple[IssuerSettings, ...], Field(min_length=1)]
+    workforce: FilePath | None = None
+    trusted_actors: tuple[str, ...] = ()
+    max_token_bytes: Annotated[int, Field(ge=256, le=65_536)] = 8_192
+    cached_tokens: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+
+
+class SiteSettings(Section):
+    """``[[location.site]]``: a network of the vendor's own."""
+
+    name: Annotated[str, Field(min_length=1)]
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)]
+    country: Country
+
+
+class LocationSettings(Section):
+    """``[location]``: the databases, how old they may be, and the vendor's own networks."""
+
+    country_database: FilePath
+    anonymous_database: FilePath | None = None
+    max_database_age_s: Seconds = 86_400.0 * 45
+    reload_interval_s: Seconds = 2.0
+    site: tuple[SiteSettings, ...] = ()
+
+
+class StoreSettings(Section):
+    """``[[store]]``: where data lives."""
+
+    name: Name
+    url: SecretStr
+    country: Country
+    connect_timeout_s: Seconds = 5.0
+    read_timeout_s: Seconds = 60.0
+    request_headers: tuple[str, ...] = ()  # more headers of clients that may cross to this store
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
+
+
+class RouteSettings(Section):
+    """``[[route]]``: which requests go to which store, as what, for whom."""
+
+    path: Annotated[str, AfterValidator(_template)]
+    store: Name
+    data_class: Name
+    host: str | None = None
+    strip: str = ""
+    methods: Mapping[str, Literal["read", "write", "delete", "export"]] = Field(default_factory=dict)
+    customer_header: str | None = None
+    customer_host: str | None = None
+    customer: str | None = None
+    many_customers: bool = False
+
+
+class PlanSettings(Section):
+    """``[support]``: how the support window is read."""
+
+    fixed_offset: bool = False  # the literal "EST" all year, instead of Eastern wall-clock time
+    closed_on_holidays: bool = False
+    outside_window: Literal["deny", "record"] = "deny"
+
+
+class Settings(Section):
+    """The whole file."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    state: StateSettings = StateSettings()
+    ledger: LedgerSettings = Field(default_factory=dict, validate_default=True)  # validated, so that its path is resolved
+    policy: PolicySettings
+    identity: IdentitySettings
+    location: LocationSettings
+    support: PlanSettings = PlanSettings()
+    store: Annotated[tuple[StoreSettings, ...], Field(min_length=1)]
+    route: Annotated[tuple[RouteSettings, ...], Field(min_length=1)]
+
+
+@dataclass(slots=True)
+class _Secrets:
+    """Replaces ``{env}`` and ``{file}`` by their values and remembers where they stood."""
+
+    base: Path
+    environ: Mapping[str, str]
+    keys: set[str] = field(default_factory=set)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+    def resolve(self, node: Any, key: str = "") -> Any:
+        if isinstance(node, list):
+            return [self.resolve(item, f"{key}[{index}]") for index, item in enumerate(node)]
+        if not isinstance(node, dict):
+            return node
+        if set(node) in ({"env"}, {"file"}):
+            self.keys.add(key)
+            return self._read(node, key)
+        return {name: self.resolve(item, f"{key}.{name}" if key else name) for name, item in node.items()}
+
+    def _read(self, node: dict[str, Any], key: str) -> str:
+        [(source, name)] = node.items()
+        try:
+            if source == "env":
+                return self.environ[str(name)]
+            return (self.base / str(name)).read_text("utf-8").rstrip("\n")
+        except KeyError:
+            self.problems.append((key, f"the environment has no {name}; set it, or name another variable"))
+        except (OSError, UnicodeDecodeError) as error:
+            self.problems.append((key, f"cannot read the file {name} ({error.__class__.__name__}); check path and permissions"))
+        return ""
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings in the file at ``path``.
+
+    Raises:
+        ConfigurationError: with one line for every fault: file, key, what came, what was expected.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError([f"{path}: no such file; name one with --config"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError([f"{path}: cannot be read ({error}); expected a TOML file in UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError([f"{path}: not TOML: {error}"]) from error
+    return parse(raw, path=path, environ=environ)
+
+
+def parse(raw: Mapping[str, Any], *, path: Path, environ: Mapping[str, str]) -> Settings:
+    """Validate an already parsed document; see :func:`load`."""
+    base = path.absolute().parent
+    secrets = _Secrets(base, environ)
+    document = secrets.resolve(dict(raw))
+    problems = [f"{path}: {key}: {what}" for key, what in secrets.problems]
+    settings: Settings | None = None
+    try:
+        settings = Settings.model_validate(document, context={"base": base})
+    except ValidationError as error:
+        unread = {key for key, _ in secrets.problems}
+        problems += [f"{path}: {line}" for line in _lines(error, document, secrets.keys, unread)]
+    problems += [f"{path}: {key}: {what}" for key, what in _contradictions(document, {key for key, _ in secrets.problems})]
+    if problems or settings is None:
+        raise ConfigurationError(problems)
+    return _with_absolute_database(settings, base)
+
+
+def _with_absolute_database(settings: Settings, base: Path) -> Settings:
+    """A relative ``sqlite:///file`` is relative to the configuration file, like every other path."""
+    url = settings.state.url.get_secret_value()
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith(prefix + "/"):
+        return settings
+    absolute = SecretStr(f"{prefix}{os.path.normpath(base / url.removeprefix(prefix))}")
+    return settings.model_copy(update={"state": settings.state.model_copy(update={"url": absolute})})
+
+
+def _lines(error: ValidationError, document: Any, secret: set[str], unread: set[str]) -> Iterator[str]:
+    details = error.errors(include_url=False)
+    for detail in details:
+        key = _key(detail["loc"])
+        if key in unread or _follows(detail, details):
+            continue
+        came = "a secret" if key in secret else _came(document, detail["loc"])
+        yield f"{key}: {_explain(detail, came)}"
+
+
+def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """Whether a list is called too short only because its items were refused, each in a line of its own."""
+    depth = len(detail["loc"])
+    return detail["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == detail["loc"] for other in details
+    )
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).lstrip(".")
+
+
+def _came(document: Any, location: tuple[int | str, ...]) -> str:
+    node = document
+    for part in location:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return "nothing"
+    text = repr(node)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _explain(detail: ErrorDetails, came: str) -> str:
+    match detail["type"]:
+        case "extra_forbidden":
+            return f"unknown key{_suggest(detail['loc'])}"
+        case "missing":
+            return "is missing; it has no default"
+        case "value_error":
+            return f"got {came}; {detail['ctx']['error']}"
+        case "string_pattern_mismatch" if detail["ctx"]["pattern"] == _COUNTRY:
+            return f'got {came}; expected a country as two capital letters (ISO 3166-1), such as "US"'
+        case "string_pattern_mismatch":
+            return f"got {came}; expected a name of small letters, digits, '.', '_' and '-', at most 63 long"
+        case _:
+            text = detail["msg"][0].lower() + detail["msg"][1:]
+            return f"got {came}; expected: {text.removeprefix('input should be ')}"
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    model: Any = Settings
+    for part in location[:-1]:
+        if isinstance(part, str):
+            model = _section_of(model, part)
+    names = list(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; expected one of {', '.join(names)}"
+
+
+def _section_of(model: Any, name: str) -> Any:
+    found = re.findall(r"\w+(?:Settings)\b", str(model.model_fields[name].annotation)) if model else []
+    return globals().get(found[-1]) if found else None
+
+
+def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, str]]:
+    """Faults between keys, looked for in the raw document so that a fault elsewhere does not hide them."""
+    yield from _repeated(document, "store", "name")
+    yield from _repeated(document.get("identity"), "issuer", "issuer", prefix="identity.")
+    stores = {item.get("name") for item in _tables(document, "store")}
+    for index, route in enumerate(_tables(document, "route")):
+        name = route.get("store")
+        if isinstance(name, str) and name not in stores:
+            yield f"route[{index}].store", f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(str, stores))) or 'none is configured'}"
+        yield from ((f"route[{index}]", what) for what in _customer_sources(route))
+    for index, store in enumerate(_tables(document, "store")):
+        url = store.get("url")
+        unread = f"store[{index}].url" in unresolved
+        if not unread and isinstance(url, str) and not re.match(r"^(https?|ftps?|sftp)://[^/\s]+", url):
+            yield f"store[{index}].url", "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host"
+    door = document.get("gateway")
+    if isinstance(door, dict) and door.get("listen") is not None and door.get("listen") == door.get("control"):
+        yield "gateway.control", f"got {door['control']!r}, the same as gateway.listen; expected an address of its own"
+    state = document.get("state")
+    url = state.get("url") if isinstance(state, dict) else None
+    if isinstance(url, str) and not url.startswith("sqlite:///"):
+        yield "state.url", "got another database; expected sqlite:///path (PostgreSQL is not supported by this version)"
+
+
+def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:
+    named = [key for key in ("customer_header", "customer_host", "customer", "many_customers") if route.get(key)]
+    if "{customer}" in str(route.get("path", "")):
+        named.append("path")
+    if len(named) != 1:
+        what = f"names the customer by {' and '.join(named)}" if named else "does not say whose data it serves"
+        yield f"{what}; expected exactly one of {{customer}} in path, customer_header, customer_host, customer, many_customers"
+
+
+def _tables(node: Any, name: str) -> list[dict[str, Any]]:
+    items = node.get(name) if isinstance(node, dict) else None
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _repeated(node: Any, table: str, key: str, *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    seen: set[Any] = set()
+    for index, item in enumerate(_tables(node, table)):
+        value = item.get(key)
+        if isinstance(value, str) and value in seen:
+            yield f"{prefix}{table}[{index}].{key}", f"got {value!r} a second time; expected each only once"
+        if isinstance(value, str):
+            seen.add(value)

@@ -1,0 +1,85 @@
+"""The follower: keeps what the rooms hold in memory equal to the state database.
+
+Invariants: what is read was committed; changes are applied in the order of the feed, all of one poll on the event loop
+at once; when no poll has succeeded for ``max_staleness_s`` the follower is not *fresh*, and whatever can be revoked is
+no longer honoured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+from gateway.catalog.customers import Customer, Customers
+from gateway.clock import Clock
+from gateway.errors import StateUnavailable
+from gateway.justification import AccessRequest, Authorization, Desk, Grant, Ticket, Usage
+from gateway.storage.store import StateStore
+
+POLL_S = 0.25
+log = structlog.get_logger(__name__)
+
+
+class StateFollower:
+    """Feeds :class:`Customers` and :class:`Desk` from a :class:`StateStore`."""
+
+    def __init__(
+        self, store: StateStore, *, customers: Customers, desk: Desk, clock: Clock, max_staleness_s: float
+    ) -> None:
+        self._store = store
+        self._customers = customers
+        self._desk = desk
+        self._clock = clock
+        self._max_staleness_s = max_staleness_s
+        self._revision = 0
+        self._polled_s = float("-inf")
+        self.problem = "the state has not been read yet"
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what is in memory is known to be what the database held a moment ago."""
+        return self._clock.monotonic_s() - self._polled_s <= self._max_staleness_s
+
+    def load(self) -> None:
+        """Read everything; blocking.
+
+        Raises:
+            StateUnavailable: the database cannot be read.
+        """
+        began = self._clock.monotonic_s()
+        revision = self._store.revision()  # first: what changes meanwhile is then read twice, never missed
+        for kind in (Customer, Ticket, AccessRequest, Grant, Authorization, Usage):
+            self._apply(self._store.all(kind))
+        self._caught_up(revision, began)
+
+    async def poll(self) -> None:
+        """Catch up with the feed."""
+        began = self._clock.monotonic_s()
+        try:
+            revision, nouns = await asyncio.to_thread(self._store.changes, self._revision)
+        except StateUnavailable as error:
+            if not self.problem:
+                log.error("state_unreadable", problem=str(error))
+            self.problem = str(error)
+            return
+        self._apply(nouns)
+        self._caught_up(revision, began)
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(POLL_S)
+
+    def _caught_up(self, revision: int, began_s: float) -> None:
+        self._revision, self._polled_s, self.problem = revision, began_s, ""
+
+    def _apply(self, nouns: Iterable[Any]) -> None:
+        for noun in nouns:
+            if isinstance(noun, Customer):
+                self._customers.put(noun)
+            else:
+                self._desk.put(noun)

@@ -1,0 +1,45 @@
+"""The schema of the state database, and the way to it from every earlier one.
+
+Alembic runs the scripts beside this module, and only when the database is behind: a command that finds it current does
+not even import Alembic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+SCRIPTS = Path(__file__).parent / "versions"
+HEAD = "0001"
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to :data:`HEAD`; two processes that start at once do it one after the other."""
+    with engine.connect() as connection:
+        if _current(connection) == HEAD:
+            return
+    with engine.connect() as connection:
+        if _current(connection) != HEAD:
+            _run(connection)
+        connection.commit()
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _run(connection: Connection) -> None:
+    from alembic.migration import MigrationContext  # slow to import, rarely needed
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(SCRIPTS.parent), version_locations=[str(SCRIPTS)])
+    context = MigrationContext.configure(
+        connection, opts={"fn": lambda revision, _context: scripts._upgrade_revs(HEAD, revision)}
+    )
+    with Operations.context(context):
+        context.run_migrations()

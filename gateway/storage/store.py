@@ -1,0 +1,178 @@
+"""The state store: nouns in, nouns out, and a feed of what changed.
+
+Invariants: a write and its row in the feed share one transaction; a foreign exception never leaves this module, it
+becomes :class:`StateUnavailable`; the database is brought to the current schema when it is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.catalog.customers import Customer, CustomerPlan
+from gateway.clock import Clock
+from gateway.errors import NotFound, StateUnavailable
+from gateway.storage import tables
+from gateway.storage.migrations import upgrade
+
+Noun = TypeVar("Noun")
+BUSY_TIMEOUT_S = 5.0
+
+
+class StateStore:
+    """The state database.
+
+    Args:
+        url: ``sqlite:///path``.
+        clock: for the instants in the feed.
+
+    Raises:
+        StateUnavailable: it cannot be opened, or its schema cannot be brought up to date.
+    """
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._clock = clock
+        self._engine = _engine(url)
+        with self._translated():
+            upgrade(self._engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Everything written inside becomes visible at once, or not at all."""
+        with self._translated(), self._engine.begin() as connection:
+            yield Transaction(connection, self._clock)
+
+    def put(self, *nouns: Any) -> None:
+        """Write nouns in one transaction."""
+        with self.transaction() as transaction:
+            for noun in nouns:
+                transaction.put(noun)
+
+    def get(self, kind: type[Noun], key: str) -> Noun:
+        """The noun with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.find(kind, key)
+        if found is None:
+            raise NotFound(f"there is no {_spoken(kind)} {key!r}")
+        return found
+
+    def find(self, kind: type[Noun], key: str) -> Noun | None:
+        with self._translated(), self._engine.connect() as connection:
+            return next(_read(connection, kind, [key]), None)
+
+    def all(self, kind: type[Noun]) -> Iterator[Noun]:
+        """Every noun of a kind, in the order of their ids."""
+        with self._translated(), self._engine.connect() as connection:
+            yield from _read(connection, kind)
+
+    def revision(self) -> int:
+        """The newest revision of the feed; 0 before the first change."""
+        with self._translated(), self._engine.connect() as connection:
+            return int(connection.scalar(select(func.max(tables.change.c.revision))) or 0)
+
+    def changes(self, since: int) -> tuple[int, list[Any]]:
+        """What changed after revision ``since``: the newest revision, and the nouns as they are now."""
+        with self._translated(), self._engine.connect() as connection:
+            rows = connection.execute(
+                select(tables.change).where(tables.change.c.revision > since).order_by(tables.change.c.revision)
+            ).all()
+            nouns = [noun for noun, key in {(row.noun, row.key): None for row in rows} for noun in _changed(connection, noun, key)]
+            return (rows[-1].revision if rows else since), nouns
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StateUnavailable(f"the state database cannot be used: {cause}; see `residency-gateway doctor`") from error
+
+
+class Transaction:
+    """Writes that belong together."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def put(self, noun: Any) -> None:
+        """Insert a noun, or replace its earlier state."""
+        if isinstance(noun, Customer):
+            self._put_customer(noun)
+        else:
+            table = tables.NOUNS[type(noun)]
+            self._upsert(table, tables.row_of(noun))
+            [key] = table.primary_key.columns
+            self._announce(type(noun).__name__, getattr(noun, key.name))
+
+    def _put_customer(self, customer: Customer) -> None:
+        self._upsert(tables.customer, {"id": customer.id, "name": customer.name})
+        for plan in customer.plans:
+            self._upsert(tables.plan, tables.row_of(plan) | {"customer": customer.id})
+        self._announce(Customer.__name__, customer.id)
+
+    def _upsert(self, table: Any, row: dict[str, Any]) -> None:
+        keys = [column.name for column in table.primary_key.columns]
+        statement = insert(table).values(row)
+        changed = {name: statement.excluded[name] for name in row if name not in keys}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+    def _announce(self, noun: str, key: str) -> None:
+        self._connection.execute(tables.change.insert().values(noun=noun, key=key, at_us=self._clock.now_us()))
+
+
+def _engine(url: str) -> Engine:
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    return engine
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by the listener above, reads included
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None = None) -> Iterator[Noun]:
+    if kind is Customer:
+        yield from _customers(connection, keys)  # type: ignore[misc]  # Noun is Customer here
+        return
+    table = tables.NOUNS[kind]
+    [key] = table.primary_key.columns
+    query = select(table).order_by(key)
+    for row in connection.execute(query if keys is None else query.where(key.in_(keys))).mappings():
+        yield tables.noun_of(kind, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
+
+
+def _customers(connection: Connection, keys: Sequence[str] | None) -> Iterator[Customer]:
+    plans: dict[str, list[CustomerPlan]] = {}
+    query = select(tables.plan).order_by(tables.plan.c.ordered_us)
+    for row in connection.execute(query if keys is None else query.where(tables.plan.c.customer.in_(keys))).mappings():
+        plans.setdefault(row["customer"], []).append(tables.noun_of(CustomerPlan, row))  # type: ignore[arg-type]
+    named = select(tables.customer).order_by(tables.customer.c.id)
+    for found in connection.execute(named if keys is None else named.where(tables.customer.c.id.in_(keys))):
+        yield Customer(id=found.id, name=found.name, plans=tuple(plans.get(found.id, ())))
+
+
+def _changed(connection: Connection, noun: str, key: str) -> Iterator[Any]:
+    kinds = {kind.__name__: kind for kind in (*tables.NOUNS, Customer)}
+    if noun in kinds:
+        yield from _read(connection, kinds[noun], [key])
+
+
+def _spoken(kind: type[Any]) -> str:
+    return {"AccessRequest": "access request"}.get(kind.__name__, kind.__name__.lower())
