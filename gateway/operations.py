@@ -21,6 +21,9 @@ Result = TypeVar("Result")
 _SECRET_KEY = re.compile(r"authorization|cookie|password|secret|token|credential|api_?key", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"(?i)\b(bearer|basic)\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 MASK = "***"
+_TRACEBACKS = structlog.processors.ExceptionRenderer(  # without the values of variables: they hold tokens
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -31,12 +34,12 @@ def configure_logging(level: str, style: str) -> None:
         style: ``json``, ``text``, or ``auto``: text on a terminal, else JSON.
     """
     readable = style == "text" or (style == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    renderer: Any = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if readable else structlog.processors.JSONRenderer()
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if readable else [structlog.processors.dict_tracebacks]),
+        *([] if readable else [_TRACEBACKS]),
         mask_secrets,
     ]
     structlog.configure(

@@ -74,7 +74,7 @@ async def _tour(world: World, gateway: Gateway, console: Console) -> list[Outcom
         steps = walk(
             world,
             base_url,
-            reader.decision,
+            lambda decision: next(iter(reader.show(decision)), None),
             changed=gateway.rooms.follower.poll,
             now_us=gateway.rooms.clock.now_us,
         )

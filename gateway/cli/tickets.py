@@ -10,7 +10,8 @@ from gateway.catalog.customers import Customer
 from gateway.cli.context import Operation, acting, as_json
 from gateway.cli.output import show_many, show_one
 from gateway.errors import UsageError
-from gateway.justification import EVERY_CUSTOMER, Ticket, TicketKind
+from gateway.justification import EVERY_CUSTOMER, Grant, Ticket, TicketKind
+from gateway.justification.handoff import hand_off
 
 COLUMNS = ("id", "kind", "severity", "customers", "title", "holder", "opened", "closed")
 
@@ -100,3 +101,35 @@ def close(operation: Operation, ticket: str, actor: str, as_json: bool) -> None:
         noun = replace(noun, closed_us=operation.clock.now_us())
         operation.state.put(noun)
     show_one(noun, as_json=as_json)
+
+
+@tickets.command()
+@click.argument("ticket")
+@click.option("--to", "holder", required=True, help="Who works on it from now on.")
+@acting
+@as_json
+@click.pass_obj
+def assign(operation: Operation, ticket: str, holder: str, actor: str, as_json: bool) -> None:
+    """Say who works on a ticket."""
+    noun = operation.state.get(Ticket, ticket)
+    if not noun.is_open:
+        raise UsageError(f"{ticket} is closed; expected an open ticket")
+    operation.record("ticket.assign", ticket, actor=actor, holder=holder, previous=noun.holder)
+    noun = replace(noun, holder=holder)
+    operation.state.put(noun)
+    show_one(noun, as_json=as_json)
+
+
+@tickets.command()
+@click.argument("ticket")
+@acting
+@as_json
+@click.pass_obj
+def handoff(operation: Operation, ticket: str, actor: str, as_json: bool) -> None:
+    """Send to US Analyst: move a ticket to the queue at home, and end what its holder was granted for it."""
+    noun = operation.state.get(Ticket, ticket)
+    moved, ended = hand_off(noun, operation.state.all(Grant), now_us=operation.clock.now_us())
+    if moved is not noun:
+        operation.record("ticket.handoff", ticket, actor=actor, previous=noun.holder, ended=[grant.id for grant in ended])
+        operation.state.put(moved, *ended)
+    show_one(moved, as_json=as_json)

@@ -82,7 +82,8 @@ def encode(fields: Mapping[str, object]) -> bytes:
         UsageError: it holds a float, a null, a name that is not ASCII, an integer of more than 53 bits, text that is
             not Unicode, anything that is not JSON, or nests too deep; or the bytes are more than :data:`MAX_BYTES`.
     """
-    _require_plain(fields, depth=1)
+    _require_ascii_names(fields)
+    _require_plain(fields.values(), depth=1)
     try:
         body = orjson.dumps(fields, option=_OPTIONS)
     except TypeError as error:  # orjson's texts name types and ranges, never a value
@@ -184,23 +185,28 @@ def _require_head(fields: Mapping[str, object]) -> None:
         raise UsageError(f"an entry's version is {VERSION}; set it")
     if not _text(fields.get("id")) or not _text(fields.get("time")) or type(fields.get("time_us")) is not int:
         raise UsageError("an entry has an id and a time, both text, and time_us, an integer; set them")
+    if "sequence" in fields:
+        raise UsageError(
+            "an entry does not hold its sequence, for its place in the ledger is its sequence; leave it out"
+        )
 
 
-def _require_plain(node: Mapping[str, object] | Iterable[object], depth: int) -> None:
-    """Refuse what orjson would write and RFC 8785 would write otherwise, or not at all."""
-    if depth > MAX_DEPTH:
-        raise UsageError(f"an entry nests more than {MAX_DEPTH} deep; flatten it")
-    if isinstance(node, Mapping):
-        _require_ascii_names(node)
-        values: Iterable[object] = node.values()
-    else:
-        values = node
-    for value in [value for value in values if type(value) not in _SCALARS]:
-        if isinstance(value, (dict, list, tuple)):
-            _require_plain(value, depth + 1)
+def _require_plain(values: Iterable[object], depth: int) -> None:
+    """Refuse what orjson would write and RFC 8785 would write otherwise, or not at all. On the path of every request."""
+    for value in values:
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if depth >= MAX_DEPTH:
+            raise UsageError(f"an entry nests more than {MAX_DEPTH} deep; flatten it")
+        if isinstance(value, dict):
+            _require_ascii_names(value)
+            _require_plain(value.values(), depth + 1)
+        elif kind is list or kind is tuple:
+            _require_plain(value, depth + 1)  # type: ignore[arg-type]  # it is one of the two
         elif not isinstance(value, StrEnum):
             expected = "expected text, an integer, a boolean, a list or an object"
-            raise UsageError(f"an entry holds {type(value).__name__}; {expected}")
+            raise UsageError(f"an entry holds {kind.__name__}; {expected}")
 
 
 def _require_ascii_names(node: Mapping[str, object]) -> None:

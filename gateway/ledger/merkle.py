@@ -38,7 +38,7 @@ class Frontier:
         self.size = size
         self._roots = list(roots)
         if len(self._roots) != size.bit_count():
-            raise ValueError(f"got {len(self._roots)} hashes; a tree of {size} leaves has {size.bit_count()} in its frontier")
+            raise ValueError(f"got {len(self._roots)} hashes; the frontier of {size} leaves has {size.bit_count()}")
 
     def append(self, leaf: bytes) -> None:
         """Add a leaf by its leaf hash."""

@@ -1,8 +1,8 @@
 """The ledger's tables.
 
-``entry`` is the evidence: the bytes and their leaf hash, which triggers keep from being changed, removed or written out
-of order. ``lookup`` holds what searches need, in rows a tenth as long, all of it derived from ``entry``. ``head`` is the
-tree over all entries, written in the transaction that adds them.
+``entry`` is the evidence: the bytes and their leaf hash, which triggers keep from being changed, removed or written
+out of order. ``lookup`` holds what searches need, in rows a tenth as long, all of it derived from ``entry``. ``head``
+is the tree over all entries, written in the transaction that adds them.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ CREATE = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+READ_MARKS = ("PRAGMA application_id", "PRAGMA user_version")
 READ_HEAD = "SELECT size, root, frontier, (SELECT coalesce(max(sequence) + 1, 0) FROM entry) FROM head"
 INSERT_HEAD = "INSERT INTO head VALUES (1, 0, ?, x'')"
 WRITE_HEAD = "UPDATE head SET size = ?, root = ?, frontier = ?"

@@ -60,6 +60,9 @@ class FtpStore:
             raise StoreUnreachable(502, f"the store {self._name} cannot be reached or refused") from error
         try:
             yield incoming
+            await client.quit()
+        except _FAILURES:
+            pass  # the answer is whole by now; how the store takes leave does not matter
         finally:
             client.close()
 

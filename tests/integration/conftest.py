@@ -52,7 +52,7 @@ class Running:
     def entry(self, decision: str) -> dict[str, object]:
         """The ledger's entry of a decision."""
         with LedgerReader(self.world.settings.ledger.path) as reader:
-            found = reader.decision(decision)
+            found = next(iter(reader.show(decision)), None)
         assert found is not None, f"no entry of {decision!r}"
         return found
 

@@ -11,6 +11,7 @@ from gateway.catalog.resource import Action, Scope
 from gateway.identity.principal import Kind
 from gateway.location.location import Assurance
 from gateway.policy import DataKind, Facts, Plan, Policy, RoleScope, default_directory, load
+from gateway.policy.prove import Proof, prove
 from gateway.policy.space import Row, decide_every
 
 
@@ -24,6 +25,12 @@ def policy() -> Policy:
 def rows(policy: Policy) -> list[Row]:
     """Every possible combination of facts with its verdict."""
     return decide_every(policy)
+
+
+@pytest.fixture(scope="session")
+def proofs(policy: Policy, rows: list[Row]) -> list[Proof]:
+    """Every property over the full table."""
+    return prove(policy, rows)
 
 
 @pytest.fixture

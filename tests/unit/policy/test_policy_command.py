@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import policy as command
 from gateway.errors import ConfigurationError, PolicyError
 from gateway.policy import Policy
+from gateway.policy.prove import Proof
 from gateway.policy.space import Row
+
+command = import_module("gateway.cli.policy")  # gateway.cli.policy, the attribute, is the group itself
 
 
 class NoConfiguration:
@@ -93,8 +96,9 @@ def test_full_matrix_has_every_combination(rows: list[Row]) -> None:
 
 
 @pytest.mark.usefixtures("ready")
-def test_prove_tells_each_property(policy: Policy) -> None:
+def test_prove_tells_each_property(policy: Policy, proofs: list[Proof], monkeypatch: pytest.MonkeyPatch) -> None:
     """All hold: exit 0, and how many cases each speaks about."""
+    monkeypatch.setattr(command, "prove", lambda _policy, _rows: proofs)
     result = invoke("prove")
     assert result.exit_code == 0
     assert "✓ consent-needed" in result.output
@@ -104,7 +108,7 @@ def test_prove_tells_each_property(policy: Policy) -> None:
 
 def test_prove_with_a_counterexample_exits_one(monkeypatch: pytest.MonkeyPatch, rows: list[Row]) -> None:
     """The property that fails shows a case, one that speaks of nothing says so."""
-    few = [row for row in rows if row.verdict.rules != ("crm-account",)]
+    few = [row for row in rows[::50] if row.verdict.rules != ("crm-account",)]
     monkeypatch.setattr(command, "decide_every", lambda _policy, *, advance: few)
     result = invoke("prove")
     assert result.exit_code == 1

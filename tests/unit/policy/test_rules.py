@@ -59,7 +59,7 @@ def test_fault_is_told_with_its_line(was: str, becomes: str, expected: str) -> N
     told = problems(TEXT.replace(was, becomes, 1))
     assert expected in told[0]
     assert told[0].startswith("p.cedar:")
-    assert int(told[0].split(":")[1]) in range(line_of(TEXT, was) - 3, line_of(TEXT, was) + 1)
+    assert int(told[0].split(":")[1]) in range(line_of(TEXT, was) - 9, line_of(TEXT, was) + 2)
 
 
 def test_head_without_an_action_is_refused() -> None:
@@ -89,9 +89,8 @@ def test_forbidding_explanation_is_refused() -> None:
 def test_id_twice_is_refused() -> None:
     """One rule, one place."""
     again = TEXT + '\n@id("role") @clause("x")\nforbid (principal, action in Action::"access", resource);\n'
-    assert problems(again) == (
-        f"p.cedar:{again.count(chr(10)) - 1 + 0}: role stands here a second time; join its conditions with ||",
-    )
+    line = again.count("\n") - 1
+    assert problems(again) == (f"p.cedar:{line}: role stands here a second time; join its conditions with ||",)
 
 
 def test_missing_rule_is_refused_unless_it_is_a_consent() -> None:

@@ -1,0 +1,6 @@
+import click
+
+
+@click.group()
+def ledger() -> None:
+    """The record of decisions."""

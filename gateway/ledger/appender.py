@@ -1,0 +1,333 @@
+"""Appending from an event loop: many wait, one thread commits, one sync serves all that waited.
+
+Invariants: a batch is whatever came while the last one was being synced, so nobody waits for a timer; entries are
+committed in the order in which they were handed in; an entry that was queued is committed even if whoever waits for it
+is cancelled; the queue is bounded; a waiter is told a sequence only once its entry is durable, and is told *something*
+within the commit timeout.
+
+Everything but the file belongs to the loop's thread; the file belongs to the committing thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import NamedTuple
+
+import structlog
+
+from gateway.clock import Clock, SystemClock
+from gateway.errors import LedgerFull, LedgerUnavailable
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.file import LedgerFile, Outcome
+
+log = structlog.get_logger(__name__)
+
+PROBE_S = 1.0
+SPACE_CHECK_S = 1.0
+
+
+class FreeSpace:
+    """Whether there is room for permits. Asked by the committing thread; looks at most every second.
+
+    Args:
+        path: the ledger.
+        minimum_bytes: below this, what is left is for denials and administrative entries.
+        measure: bytes free where a path lies; tests give their own.
+    """
+
+    def __init__(
+        self, path: Path, *, minimum_bytes: int, clock: Clock, measure: Callable[[Path], int] | None = None
+    ) -> None:
+        self._directory = path.parent
+        self._minimum_bytes = minimum_bytes
+        self._clock = clock
+        self._measure = measure or _free_bytes
+        self._next_s = float("-inf")
+        self._problem = ""
+
+    def problem(self) -> str:
+        """Why permits are refused now, or ""."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_s:
+            self._next_s = now_s + SPACE_CHECK_S
+            self._problem = self._look()
+        return self._problem
+
+    def _look(self) -> str:
+        try:
+            free = self._measure(self._directory)
+        except OSError as error:
+            return f"the space left for the ledger cannot be told ({error.strerror}); no permit is recorded"
+        if free >= self._minimum_bytes:
+            return ""
+        return f"the ledger's disk has {free} bytes left, and permits need {self._minimum_bytes}; make room"
+
+
+class _Waiting(NamedTuple):
+    entry: Entry
+    permit: bool
+    future: asyncio.Future[int]
+
+
+class Ledger:
+    """The ledger of a running gateway; see :meth:`open`. Every method is for the loop's thread.
+
+    Args:
+        file: opened, used and closed in a thread of its own.
+        space: asked before each batch.
+        queue_entries: how many entries may be waiting or under way.
+        commit_timeout_s: when waiters are told that a commit takes too long.
+    """
+
+    def __init__(self, file: LedgerFile, space: FreeSpace, *, queue_entries: int, commit_timeout_s: float) -> None:
+        self._file = file
+        self._space = space
+        self._queue_entries = queue_entries
+        self._commit_timeout_s = commit_timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._thread = _CommittingThread(self._loop)
+        self._waiting: deque[_Waiting] = deque()
+        self._batch: Sequence[_Waiting] = ()
+        self._begun = False  # a batch is under way, or about to be
+        self._stalled = False
+        self._closed = False
+        self._problem = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        *,
+        queue_entries: int = 8_192,
+        commit_timeout_s: float = 5.0,
+        minimum_free_bytes: int = 64 * 1024 * 1024,
+        clock: Clock | None = None,
+    ) -> AsyncIterator[Ledger]:
+        """The ledger at a path, as long as the context lasts; at its end everything that waits is committed.
+
+        Raises:
+            LedgerUnavailable: it cannot be opened.
+        """
+        space = FreeSpace(path, minimum_bytes=minimum_free_bytes, clock=clock or SystemClock())
+        ledger = cls(LedgerFile(path), space, queue_entries=queue_entries, commit_timeout_s=commit_timeout_s)
+        await ledger.start()
+        try:
+            yield ledger
+        finally:
+            await ledger.close()
+
+    async def start(self) -> None:
+        """Open the file.
+
+        Raises:
+            LedgerUnavailable: it cannot be opened.
+        """
+        try:
+            await self._thread.call(self._file.open)
+        except BaseException:
+            self._thread.stop()
+            raise
+
+    @property
+    def problem(self) -> str:
+        """Why entries cannot be recorded now, or ""; while there is a reason, it is tried again every second."""
+        return self._problem
+
+    @property
+    def healthy(self) -> bool:
+        return not self._problem
+
+    async def append(self, fields: Mapping[str, object], *, permit: bool = False) -> int:
+        """Write an entry and wait until it is durable. Being cancelled does not take it back.
+
+        Args:
+            fields: the entry.
+            permit: refuse it when the disk is low, so that room is left for denials and administrative entries.
+
+        Returns:
+            Its sequence.
+
+        Raises:
+            UsageError: the fields are no entry.
+            LedgerFull: too many wait, or the disk is low and this is a permit.
+            LedgerUnavailable: it is not known to be durable. It may still land: handing in the *same* entry again
+                makes no duplicate.
+        """
+        if self._stalled:
+            raise LedgerUnavailable(self._problem)
+        return await self.submit(fields, permit=permit)
+
+    def submit(self, fields: Mapping[str, object], *, permit: bool = False) -> asyncio.Future[int]:
+        """Hand an entry in without waiting, such as a completion; see :meth:`append` for what may be raised.
+
+        Returns:
+            What will be its sequence, or the failure.
+        """
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed; nothing more is recorded")
+        entry = seal(fields)
+        if len(self._waiting) + len(self._batch) >= self._queue_entries:
+            raise LedgerFull(f"{self._queue_entries} entries wait for the ledger already; try again")
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._waiting.append(_Waiting(entry, permit, future))
+        if not self._begun:
+            self._begun = True
+            self._loop.call_soon(self._begin)  # so that all of this turn of the loop share the batch
+        return future
+
+    async def close(self) -> None:
+        """Commit everything that waits, and close the file. A commit that hangs is waited for only so long."""
+        self._closed = True
+        if self._begun:
+            self._drained = self._loop.create_future()
+            done, _ = await asyncio.wait([self._drained], timeout=2 * self._commit_timeout_s)
+            if not done:
+                log.error("ledger_left_hanging", entries=len(self._waiting) + len(self._batch))
+                self._thread.stop()
+                return
+        if self._timer:
+            self._timer.cancel()
+        await self._thread.call(self._file.close)
+        self._thread.stop()
+
+    def _begin(self) -> None:
+        """Start on all that waits; on nothing, it is a probe of whether the ledger can be written again."""
+        self._begun = True
+        self._batch = tuple(self._waiting)
+        self._waiting.clear()
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
+        self._thread.run(partial(self._commit, self._batch), self._settle, then=self._file.tidy)
+
+    def _commit(self, batch: Sequence[_Waiting]) -> tuple[str, list[Outcome]]:
+        """In the committing thread: the problem with space, if any, and what became of each."""
+        low = self._space.problem()
+        written = iter(self._file.commit([waiting.entry for waiting in batch if not (low and waiting.permit)]))
+        return low, [LedgerFull(low) if low and waiting.permit else next(written) for waiting in batch]
+
+    def _settle(self, result: tuple[str, list[Outcome]] | BaseException) -> None:
+        """The batch is through. The next one goes to the disk before the waiters of this one are told."""
+        batch, self._batch, self._stalled = self._batch, (), False
+        if isinstance(result, BaseException):
+            problem = str(result) if isinstance(result, LedgerUnavailable) else f"the ledger: {result!r}"
+            outcomes: Sequence[Outcome] = [LedgerUnavailable(problem) for _ in batch]
+        else:
+            problem, outcomes = result
+        self._note(problem, len(batch))
+        self._go_on()
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            _tell(waiting.future, outcome)
+
+    def _go_on(self) -> None:
+        if self._waiting:
+            self._begin()
+            return
+        self._begun = False
+        if self._timer:
+            self._timer.cancel()
+        if self._drained and not self._drained.done():
+            self._drained.set_result(None)
+        elif self._problem and not self._file.failure:
+            self._timer = self._loop.call_later(PROBE_S, self._probe)
+
+    def _probe(self) -> None:
+        if not self._begun:
+            self._begin()
+
+    def _overdue(self) -> None:
+        """A commit hangs: whoever waits is told now, and until it returns nobody waits for it any more."""
+        self._stalled = True
+        problem = f"the ledger: a commit takes longer than {self._commit_timeout_s} s; check the disk"
+        self._note(problem, len(self._batch) + len(self._waiting))
+        for waiting in (*self._batch, *self._waiting):
+            _tell(waiting.future, LedgerUnavailable(self._problem))
+
+    def _note(self, problem: str, entries: int) -> None:
+        if problem:
+            log.error("ledger_unavailable", problem=problem, entries=entries)
+        elif self._problem:
+            log.info("ledger_available_again")
+        self._problem = problem
+
+
+def _tell(future: asyncio.Future[int], outcome: Outcome) -> None:
+    if future.done():  # cancelled, or told that it took too long
+        return
+    if isinstance(outcome, int):
+        future.set_result(outcome)
+        return
+    future.set_exception(outcome)
+    future.exception()  # it is in the log and in `problem`; whoever does not wait need not ask
+
+
+class _CommittingThread:
+    """One thread that does one thing after the other, and tells a loop what came of it.
+
+    A daemon: a sync that hangs in the kernel must not keep the process from ending.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="ledger", daemon=True)
+        self._thread.start()
+
+    def run(
+        self, job: Callable[[], object], done: Callable[..., None], *, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """Do a job, call ``done`` in the loop with its result or exception, then do what nobody waits for."""
+
+        def work() -> None:
+            try:
+                result = job()
+            except BaseException as error:
+                result = error
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                self._loop.call_soon_threadsafe(done, result)
+            try:
+                then()
+            except Exception:
+                log.exception("ledger_not_tidied")
+
+        self._jobs.put(work)
+
+    async def call(self, job: Callable[[], None]) -> None:
+        """Do a job and wait for it."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def settle(result: BaseException | None) -> None:
+            if done.done():
+                return
+            if result:
+                done.set_exception(result)
+            else:
+                done.set_result(None)
+
+        self.run(job, settle)
+        await done
+
+    def stop(self) -> None:
+        """End once what was given to it is done."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            job()
+
+
+def _free_bytes(directory: Path) -> int:
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize

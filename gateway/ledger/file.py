@@ -1,0 +1,307 @@
+"""The ledger's file: SQLite, a write-ahead log, one synced transaction for each batch.
+
+Invariants: an entry, its row in the index and the head of the tree are written in one transaction; ``synchronous`` is
+FULL and was read back; a commit that returned is on the disk; a file that was unlinked, replaced, rolled back or
+damaged takes no further entry; after an I/O error nothing is written to the same file again, for the page in question
+may be gone although the next sync succeeds. The write-ahead log is moved into the database by
+:meth:`LedgerFile.tidy`, never by SQLite on its own, which would keep an error of that sync to itself.
+
+What a crash leaves, and what opening the file again does with it:
+
+================================  ======================================  =========================================
+crash                             leaves                                  next time
+================================  ======================================  =========================================
+while the file is made            a file without tables                   the tables are made
+before the commit                 frames without a commit mark            SQLite passes over them: nobody was told
+within the write of the commit    a torn frame, its checksum wrong        the same
+written, not yet synced           all of the batch, or nothing            either is whole: the head is in the batch
+synced, nobody told yet           the batch                               it stands; the same entry handed in again
+                                                                          gets the sequence that it has
+while the log is moved            some pages moved, the log whole         they are moved again
+================================  ======================================  =========================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from gateway.errors import LedgerUnavailable
+from gateway.ledger import schema
+from gateway.ledger.entry import Entry
+from gateway.ledger.merkle import EMPTY_ROOT, Frontier
+
+BUSY_TIMEOUT_S = 2.0
+TIDY_PAGES = 1_000
+_COMMIT_PAGES = 6  # that a commit writes beside its entries: head, indexes
+
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "another process has held its lock for too long; see which one has it open",
+    sqlite3.SQLITE_FULL: "the disk is full; make room",
+    sqlite3.SQLITE_READONLY: "it cannot be written; check its permissions and those of its directory",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the path and the permissions of its directory",
+    sqlite3.SQLITE_IOERR: "the disk failed; restart after checking the disk",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; run ledger verify, then restart",
+    sqlite3.SQLITE_NOTADB: "it is not a ledger; name another path",
+}
+_FINAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+Identity = tuple[int, int]
+Outcome = int | LedgerUnavailable
+
+
+def connect(path: Path, *, mode: str, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
+    """A connection without implicit transactions; ``mode`` is SQLite's ``rw`` or ``ro``: neither makes a file."""
+    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=timeout_s)
+
+
+def primary_code(error: BaseException) -> int:
+    """SQLite's primary result code of an error, or 0."""
+    return int(getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+class LedgerFile:
+    """One ledger on disk. Opened, used and closed in one thread.
+
+    Args:
+        path: where it is; it is made when it is not there and nothing was written yet.
+        busy_timeout_s: how long to wait for another process that appends.
+        connect: how a connection is had; tests give one that fails.
+
+    Attributes:
+        failure: why nothing will be written any more, or "".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        connect: Callable[..., sqlite3.Connection] = connect,
+    ) -> None:
+        self.path = path
+        self.failure = ""
+        self._busy_timeout_s = busy_timeout_s
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        self._wal_identity: Identity | None = None
+        self._size = 0
+        self._unmoved_pages = 0
+
+    def open(self) -> None:
+        """Open the ledger, or begin one.
+
+        Raises:
+            LedgerUnavailable: it cannot be opened, made or written, or is no ledger.
+        """
+        with self._translated():
+            self._make_if_missing()
+            self._identity = _identity(self.path)
+            self._reconnect()
+
+    def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
+        """Write entries in one transaction and sync it. An empty batch writes and syncs the head: a probe.
+
+        Returns:
+            For each entry its sequence. An entry whose id is there already with the same bytes gets the sequence it
+            has, so that handing one in again after a failure makes no duplicate; with other bytes it gets an error.
+
+        Raises:
+            LedgerUnavailable: it is not known to be durable. Entries of the batch may still have landed, as a whole.
+        """
+        if self.failure:
+            raise LedgerUnavailable(self.failure)
+        with self._translated():
+            connection = self._connection or self._reconnect()
+            try:
+                outcomes = self._write(connection, batch)
+            except sqlite3.IntegrityError:
+                outcomes = self._write_unknown(connection, batch)
+            self._require_in_place()
+        self._unmoved_pages += _COMMIT_PAGES + len(batch)
+        return outcomes
+
+    def tidy(self) -> None:
+        """Move the write-ahead log into the database when there is enough of it; to be called while nobody waits."""
+        if self._connection is None or self.failure or self._unmoved_pages < TIDY_PAGES:
+            return
+        self._unmoved_pages = 0
+        with contextlib.suppress(LedgerUnavailable), self._translated():
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """Close the file, unless it failed for good: closing would move a log that cannot be relied on."""
+        if self._connection and not self.failure:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
+        with _transaction(connection):
+            tree = self._tree(connection)
+            first = tree.size
+            self._add(connection, tree, batch)
+        self._size = tree.size
+        return list(range(first, tree.size))
+
+    def _write_unknown(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
+        """Write a batch of which some entries are there already, or which holds one twice."""
+        with _transaction(connection):
+            tree = self._tree(connection)
+            there = _find(connection, [entry.id for entry in batch])
+            new = list({entry.id: entry for entry in reversed(batch) if entry.id not in there}.values())[::-1]
+            there |= {entry.id: (tree.size + at, entry.leaf_hash) for at, entry in enumerate(new)}
+            self._add(connection, tree, new)
+        self._size = tree.size
+        return [_outcome(entry, there[entry.id]) for entry in batch]
+
+    def _add(self, connection: sqlite3.Connection, tree: Frontier, entries: Sequence[Entry]) -> None:
+        first = tree.size
+        for entry in entries:
+            tree.append(entry.leaf_hash)
+        rows = [(sequence, entry.leaf_hash, entry.body) for sequence, entry in enumerate(entries, first)]
+        lookups = [(sequence, *entry.columns) for sequence, entry in enumerate(entries, first)]
+        for statement, parameters in schema.inserts(rows, lookups):
+            connection.execute(statement, parameters)
+        connection.execute(schema.WRITE_HEAD, (tree.size, tree.root(), tree.to_bytes()))
+
+    def _tree(self, connection: sqlite3.Connection) -> Frontier:
+        """The tree as the head has it: another process may have appended since."""
+        size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or (0, b"", b"", 0)
+        if size < self._size:
+            raise self._give_up(f"it went back from {self._size} entries to {size}; put the newer one back and restart")
+        try:
+            tree = Frontier.from_bytes(size, hashes)
+        except ValueError as error:
+            raise self._give_up(_REASONS[sqlite3.SQLITE_CORRUPT]) from error
+        if size != entries or tree.root() != root:
+            raise self._give_up(_REASONS[sqlite3.SQLITE_CORRUPT])
+        return tree
+
+    def _make_if_missing(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            _sync_directory(self.path.parent)  # SQLite syncs the directory for its log, not for the database
+
+    def _reconnect(self) -> sqlite3.Connection:
+        """A connection to the same file as before; never to one that was put in its place."""
+        if _identity(self.path) != self._identity:
+            raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
+        connection = self._connect(self.path, mode="rw", timeout_s=self._busy_timeout_s)
+        self._connection = connection
+        self._require_ledger(connection)  # before anything of it is changed
+        _prepare(connection)
+        with _transaction(connection):
+            if _is_empty(connection):
+                _make_tables(connection)
+            self._size = self._tree(connection).size
+        self._wal_identity = _identity(_wal(self.path))
+        return connection
+
+    def _require_ledger(self, connection: sqlite3.Connection) -> None:
+        marks = [connection.execute(statement).fetchone()[0] for statement in schema.READ_MARKS]
+        if marks != [schema.APPLICATION_ID, schema.SCHEMA_VERSION] and not (marks == [0, 0] and _is_empty(connection)):
+            raise self._give_up("it is another database, or a ledger of another version; name another path")
+
+    def _require_in_place(self) -> None:
+        """Whoever opens these paths after us finds what was just written."""
+        if (_identity(self.path), _identity(_wal(self.path))) != (self._identity, self._wal_identity):
+            raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
+
+    def _give_up(self, why: str) -> LedgerUnavailable:
+        self.failure = self.failure or self._told(why)
+        return LedgerUnavailable(self.failure)
+
+    def _told(self, why: str) -> str:
+        return f"the ledger {self.path}: {why}"
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """SQLite's and the system's errors as ours; the next commit then begins with a new connection."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = primary_code(error)
+            why = _REASONS.get(code, str(error))
+            failed = self._give_up(why) if code in _FINAL else LedgerUnavailable(self._told(why))
+            self.close()
+            raise failed from error
+        except OSError as error:
+            self.close()
+            raise LedgerUnavailable(self._told(f"{error.strerror}; check the path and its permissions")) from error
+        except LedgerUnavailable:
+            self.close()
+            raise
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,))
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in schema.CREATE:
+        connection.execute(statement)
+    connection.execute(schema.INSERT_HEAD, (EMPTY_ROOT,))
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    for setting in ("synchronous = FULL", "fullfsync = ON", "wal_autocheckpoint = 0", "trusted_schema = OFF"):
+        connection.execute(f"PRAGMA {setting}")
+    [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
+    if (mode, synchronous) != ("wal", 2):
+        said = f"SQLite says journal mode {mode}, synchronous {synchronous}"
+        raise LedgerUnavailable(f"the ledger cannot be synced: {said}; expected wal and 2 (FULL)")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """The lock for writing is taken at the beginning: what is read inside is what is built upon."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+
+
+def _find(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, bytes]]:
+    """Sequence and leaf hash of the entries that are there, by id."""
+    statement = "SELECT sequence, leaf_hash FROM lookup JOIN entry USING (sequence) WHERE id = ?"
+    found = ((name, connection.execute(statement, (name,)).fetchone()) for name in ids)
+    return {name: row for name, row in found if row}
+
+
+def _outcome(entry: Entry, there: tuple[int, bytes]) -> Outcome:
+    sequence, leaf_hash = there
+    if leaf_hash == entry.leaf_hash:
+        return sequence
+    return LedgerUnavailable(f"the id {entry.id} stands at {sequence} with another content; expected a new id")
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _identity(path: Path) -> Identity | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  twice for each batch: a plain call costs half of a Path's
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

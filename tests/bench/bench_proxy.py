@@ -1,0 +1,154 @@
+"""Requests per second through the gateway, beside a bare aiohttp pass-through proxy, in one run.
+
+Three processes on this machine: a store, the proxy under test, and this client. Everything is on: token, location,
+policy, and a ledger that syncs before the first byte. Rounds alternate, so that a noisy machine is noisy for both; the
+figure to read is the ratio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import aiohttp
+import psutil
+
+CONCURRENCY = 32
+ROUNDS, ROUND_S = 5, 3.0
+BODY = b"x" * 512
+
+
+def main() -> None:
+    """Measure and print."""
+    rates = asyncio.run(_measure())
+    bare, ours = (_medians(rates[name]) for name in ("bare", "gateway"))
+    print(f"bare pass-through  {bare[0]:8.0f} requests/s  {bare[1]:6.0f} µs of CPU a request")
+    print(f"gateway            {ours[0]:8.0f} requests/s  {ours[1]:6.0f} µs of CPU a request")
+    print(f"ratio of rates     {ours[0] / bare[0]:8.2f}             (to reach: 0.8)")
+    print(f"ratio of CPU       {bare[1] / ours[1]:8.2f}             (the proxies alone, without client and store)")
+
+
+def _medians(rounds: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(rate for rate, _ in rounds), statistics.median(cpu for _, cpu in rounds)
+
+
+async def _measure() -> dict[str, list[tuple[float, float]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        processes = []
+        try:
+            store = _start(processes, "store", "")
+            bare = _start(processes, "bare", store)
+            gateway = _start(processes, "gateway", json.dumps({"store": store, "folder": folder}))
+            token = (Path(folder) / "token").read_text()
+            rates: dict[str, list[tuple[float, float]]] = {"bare": [], "gateway": []}
+            for _ in range(ROUNDS):
+                for name, url, process in (("bare", bare, processes[1]), ("gateway", gateway, processes[2])):
+                    rates[name].append(await _load(url, token, psutil.Process(process.pid)))
+            return rates
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait(10)
+
+
+def _start(processes: list[subprocess.Popen[str]], role: str, argument: str) -> str:
+    process = subprocess.Popen([sys.executable, __file__, role, argument], stdout=subprocess.PIPE, text=True)
+    processes.append(process)
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+async def _load(url: str, token: str, proxy: psutil.Process) -> tuple[float, float]:
+    """Requests per second, and microseconds of the proxy's CPU for each."""
+    headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "10.20.0.5"}
+    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    done, stop_at = 0, time.perf_counter() + ROUND_S
+
+    async def worker(session: aiohttp.ClientSession) -> None:
+        nonlocal done
+        while time.perf_counter() < stop_at:
+            async with session.get(f"{url}/conversations/acme/7", headers=headers) as response:
+                assert response.status == 200, response.status
+                assert await response.read() == BODY
+                done += 1
+
+    async with aiohttp.ClientSession(connector=connector) as session:
+        began, cpu = time.perf_counter(), sum(proxy.cpu_times()[:2])
+        await asyncio.gather(*(worker(session) for _ in range(CONCURRENCY)))
+        return done / (time.perf_counter() - began), (sum(proxy.cpu_times()[:2]) - cpu) / done * 1e6
+
+
+async def _store() -> None:
+    from aiohttp import web
+
+    async def answer(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=BODY)
+
+    await _serve(web.ServerRunner(web.Server(answer, access_log=None)))
+
+
+async def _bare(store: str) -> None:
+    from aiohttp import web
+
+    session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Connection")}
+        data = request.content if request.can_read_body else None
+        async with session.request(
+            request.method, store + request.raw_path, headers=headers, data=data, allow_redirects=False
+        ) as answer:
+            response = web.StreamResponse(status=answer.status, headers=answer.headers)
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+            return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    await _serve(web.AppRunner(app, access_log=None))
+
+
+async def _serve(runner: object) -> None:
+    from aiohttp import web
+
+    await runner.setup()  # type: ignore[attr-defined]
+    await web.TCPSite(runner, "127.0.0.1", 0).start()  # type: ignore[arg-type]
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)  # type: ignore[attr-defined]
+    await asyncio.Event().wait()
+
+
+async def _gateway(store: str, folder: Path) -> None:
+    from gateway.app import build
+    from gateway.clock import SystemClock
+    from gateway.demo.stores import Addresses
+    from gateway.demo.world import SAM, make_world
+
+    addresses = Addresses(store, store, store, "ftp://127.0.0.1:1/")
+    world = make_world(folder, addresses, clock=SystemClock(), ports=(0, 0))
+    (folder / "token").write_text(world.token(SAM))
+    async with build(world.settings) as gateway:
+        print(f"http://127.0.0.1:{gateway.door_port}", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    match sys.argv[1:]:
+        case ["store", _]:
+            uvloop.run(_store())
+        case ["bare", url]:
+            uvloop.run(_bare(url))
+        case ["gateway", text]:
+            given = json.loads(text)
+            uvloop.run(_gateway(given["store"], Path(given["folder"])))
+        case _:
+            main()
