@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -203,6 +204,7 @@ async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncItera
         server = DoorServer(door.handle, checkpoint=checkpoint, explainer=rooms.explainer)
         door_port = await _listen(stack, web.ServerRunner(server, shutdown_timeout=settings.gateway.drain_timeout_s), settings.gateway.listen)
         _watch(metrics, rooms, ledger)
+        gc.freeze()  # what is there now stays: the collector need not look at it again
         yield Gateway(rooms, checkpoint, ledger, authenticator, metrics, door_port, control_port)
 
 

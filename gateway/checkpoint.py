@@ -373,7 +373,7 @@ class Checkpoint:
             own_customer=principal.kind is Kind.CUSTOMER
             and resource.scope is Scope.ONE
             and principal.customer == resource.customer,
-            location=attempt.location.assurance(attempt.home),
+            location=attempt.location.judge(attempt.home)[0],
             scope=resource.scope,
             plan=attempt.plan,
             data=_DATA_KINDS.get(resource.data_class, DataKind.OTHER),
@@ -411,6 +411,7 @@ class Checkpoint:
             attempt.resource,
             attempt.justification,
         )
+        assurance, country = location.judge(attempt.home)
         return {
             "kind": "decision",
             "version": 1,
@@ -429,8 +430,8 @@ class Checkpoint:
             "actor": principal.actor,
             "issuer": principal.issuer,
             "location": {
-                "country": location.country(attempt.home),
-                "assured": location.assurance(attempt.home) is Assurance.HOME,
+                "country": country,
+                "assured": assurance is Assurance.HOME,
                 "signals": [
                     {"source": signal.source.value, "country": signal.country, "detail": signal.detail}
                     for signal in location.signals

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 SECOND_US = 1_000_000
@@ -38,7 +39,12 @@ class SystemClock:
 def rfc3339(instant_us: int) -> str:
     """``1_700_000_000_000_000`` → ``2023-11-14T22:13:20.000000Z`` (RFC 3339, always six decimals, always UTC)."""
     seconds, micros = divmod(instant_us, SECOND_US)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{micros:06d}Z"
+    return f"{_to_the_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_rfc3339(text: str) -> int:

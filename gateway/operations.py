@@ -6,6 +6,7 @@ decision's id, never by its query, its headers or its body.
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import sys
@@ -73,4 +74,5 @@ def _masked(value: Any) -> Any:
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a program's main coroutine on uvloop."""
+    gc.set_threshold(50_000, 20, 100)  # a request leaves few cycles behind; looking for them took a tenth of its time
     return uvloop.run(main)

@@ -17,7 +17,7 @@ from gateway.ledger.export import FORMATS
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.reader import LedgerReader, Projection, Query
-from gateway.ledger.verify import Problem, Report, verify
+from gateway.ledger.verification import Problem, Report, verify
 from gateway.ledger.writer import LedgerWriter
 
 __all__ = [

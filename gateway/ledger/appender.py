@@ -149,27 +149,27 @@ class Ledger:
     def healthy(self) -> bool:
         return not self._problem
 
-    async def append(self, fields: Mapping[str, object], *, permit: bool = False) -> int:
+    async def append(self, entry: Mapping[str, object], *, permit: bool = False) -> int:
         """Write an entry and wait until it is durable. Being cancelled does not take it back.
 
         Args:
-            fields: the entry.
+            entry: its fields.
             permit: refuse it when the disk is low, so that room is left for denials and administrative entries.
 
         Returns:
             Its sequence.
 
         Raises:
-            UsageError: the fields are no entry.
+            UsageError: these are no fields of an entry.
             LedgerFull: too many wait, or the disk is low and this is a permit.
             LedgerUnavailable: it is not known to be durable. It may still land: handing in the *same* entry again
                 makes no duplicate.
         """
         if self._stalled:
             raise LedgerUnavailable(self._problem)
-        return await self.submit(fields, permit=permit)
+        return await self.submit(entry, permit=permit)
 
-    def submit(self, fields: Mapping[str, object], *, permit: bool = False) -> asyncio.Future[int]:
+    def submit(self, entry: Mapping[str, object], *, permit: bool = False) -> asyncio.Future[int]:
         """Hand an entry in without waiting, such as a completion; see :meth:`append` for what may be raised.
 
         Returns:
@@ -177,11 +177,11 @@ class Ledger:
         """
         if self._closed:
             raise LedgerUnavailable("the ledger is closed; nothing more is recorded")
-        entry = seal(fields)
+        sealed = seal(entry)
         if len(self._waiting) + len(self._batch) >= self._queue_entries:
             raise LedgerFull(f"{self._queue_entries} entries wait for the ledger already; try again")
         future: asyncio.Future[int] = self._loop.create_future()
-        self._waiting.append(_Waiting(entry, permit, future))
+        self._waiting.append(_Waiting(sealed, permit, future))
         if not self._begun:
             self._begun = True
             self._loop.call_soon(self._begin)  # so that all of this turn of the loop share the batch
@@ -197,8 +197,7 @@ class Ledger:
                 log.error("ledger_left_hanging", entries=len(self._waiting) + len(self._batch))
                 self._thread.stop()
                 return
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
         await self._thread.call(self._file.close)
         self._thread.stop()
 
@@ -207,8 +206,7 @@ class Ledger:
         self._begun = True
         self._batch = tuple(self._waiting)
         self._waiting.clear()
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
         self._thread.run(partial(self._commit, self._batch), self._settle, then=self._file.tidy)
 
@@ -236,12 +234,15 @@ class Ledger:
             self._begin()
             return
         self._begun = False
-        if self._timer:
-            self._timer.cancel()
+        self._stop_timer()
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
         elif self._problem and not self._file.failure:
             self._timer = self._loop.call_later(PROBE_S, self._probe)
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     def _probe(self) -> None:
         if not self._begun:

@@ -192,7 +192,7 @@ def _require_head(fields: Mapping[str, object]) -> None:
 
 
 def _require_plain(values: Iterable[object], depth: int) -> None:
-    """Refuse what orjson would write and RFC 8785 would write otherwise, or not at all. On the path of every request."""
+    """Refuse what orjson would write and RFC 8785 would not, or otherwise. Every request passes here: keep it quick."""
     for value in values:
         kind = type(value)
         if kind in _SCALARS:

@@ -154,8 +154,11 @@ class LedgerFile:
         with _transaction(connection):
             tree = self._tree(connection)
             there = _find(connection, [entry.id for entry in batch])
-            new = list({entry.id: entry for entry in reversed(batch) if entry.id not in there}.values())[::-1]
-            there |= {entry.id: (tree.size + at, entry.leaf_hash) for at, entry in enumerate(new)}
+            new: list[Entry] = []
+            for entry in batch:
+                if entry.id not in there:
+                    there[entry.id] = (tree.size + len(new), entry.leaf_hash)
+                    new.append(entry)
             self._add(connection, tree, new)
         self._size = tree.size
         return [_outcome(entry, there[entry.id]) for entry in batch]
@@ -263,8 +266,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
 @contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """The lock for writing is taken at the beginning: what is read inside is what is built upon."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
     except BaseException:

@@ -141,7 +141,7 @@ class LedgerReader:
             NotFound: there is none.
         """
         condition = "sequence = :key" if _is_sequence(key) else "id = :key"
-        named = f"SELECT id, decision, kind FROM lookup WHERE {condition}"
+        named = f"SELECT id, decision, kind FROM lookup WHERE {condition}"  # noqa: S608  the same
         statement = f"""WITH named AS ({named}) {_JOINED}
             WHERE id IN (SELECT id FROM named UNION SELECT decision FROM named WHERE kind = 'completion')
             OR (decision <> '' AND kind = 'completion' AND decision IN (SELECT id FROM named))

@@ -25,17 +25,17 @@ class LedgerWriter:
         self._file = LedgerFile(path)
         self._file.open()
 
-    def append(self, fields: Mapping[str, object]) -> int:
+    def append(self, entry: Mapping[str, object]) -> int:
         """Write an entry.
 
         Returns:
             Its sequence; it is durable.
 
         Raises:
-            UsageError: the fields are no entry.
+            UsageError: these are no fields of an entry.
             LedgerUnavailable: it is not known to be durable.
         """
-        [outcome] = self._file.commit([seal(fields)])
+        [outcome] = self._file.commit([seal(entry)])
         if isinstance(outcome, LedgerUnavailable):
             raise outcome
         return outcome

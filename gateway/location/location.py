@@ -7,7 +7,7 @@ anonymised. The most restrictive signal always wins; what cannot be told is neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 UNKNOWN = ""
@@ -62,6 +62,19 @@ class Location:
     address: str
     signals: tuple[Signal, ...]
     version: str = ""
+    _judged: dict[frozenset[str], tuple[Assurance, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def judge(self, home: frozenset[str]) -> tuple[Assurance, str]:
+        """The assurance and the country to show for a plan whose jurisdiction is ``home``; remembered.
+
+        A locator hands the same location out again and again, and there are only as many homes as plans name.
+        """
+        found = self._judged.get(home)
+        if found is None:
+            found = self._judged[home] = (self.assurance(home), self.country(home))
+        return found
 
     def assurance(self, home: frozenset[str]) -> Assurance:
         """The assurance of the contract for a plan whose jurisdiction is ``home``."""

@@ -142,6 +142,8 @@ async def _gateway(store: str, folder: Path) -> None:
 if __name__ == "__main__":
     import uvloop
 
+    from gateway import operations
+
     match sys.argv[1:]:
         case ["store", _]:
             uvloop.run(_store())
@@ -149,6 +151,6 @@ if __name__ == "__main__":
             uvloop.run(_bare(url))
         case ["gateway", text]:
             given = json.loads(text)
-            uvloop.run(_gateway(given["store"], Path(given["folder"])))
+            operations.run(_gateway(given["store"], Path(given["folder"])))
         case _:
             main()

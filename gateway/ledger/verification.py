@@ -127,7 +127,7 @@ def verify(path: Path, *, progress: Callable[[int, int], None] = lambda _done, _
 
 
 def _verify(connection: sqlite3.Connection, report: Report, progress: Callable[[int, int], None]) -> None:
-    size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or (0, b"", b"", 0)
+    size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or _without_head(connection, report)
     report.entries = size
     if size != entries:
         report.add(min(size, entries), f"the head counts {size} entries, and the last one has sequence {entries - 1}")
@@ -143,6 +143,12 @@ def _verify(connection: sqlite3.Connection, report: Report, progress: Callable[[
     for [line] in connection.execute("PRAGMA integrity_check(20)"):
         if line != "ok":
             report.add(-1, f"SQLite finds its file damaged: {line}")
+
+
+def _without_head(connection: sqlite3.Connection, report: Report) -> tuple[int, bytes, bytes, int]:
+    report.add(-1, "the head is missing")
+    [entries] = connection.execute("SELECT coalesce(max(sequence) + 1, 0) FROM entry").fetchone()
+    return entries, b"", b"", entries
 
 
 def _read_entries(
