@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 import uuid_utils
@@ -50,8 +50,7 @@ NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, sco
 NO_NAMES: Mapping[str, Sequence[str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Approach:
+class Approach(NamedTuple):
     """What a door knows of a request before anybody judged it.
 
     Attributes:
@@ -81,8 +80,7 @@ class Approach:
     ambiguity: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """Who, where, what and why, at an instant."""
 
     principal: Principal
@@ -97,8 +95,7 @@ class Attempt:
     route: Route | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """An attempt and its verdict, as recorded under ``id`` at ``sequence``."""
 
     id: str
@@ -236,15 +233,7 @@ class Checkpoint:
         attempt = self._attempt(approach, principal, location, target, classified, now_us)
         decision = self._judge(attempt, failures)
         sequence = await self.ledger.append(self.entry_of(decision, approach), permit=decision.permitted)
-        return Decision(
-            id=decision.id,
-            attempt=attempt,
-            verdict=decision.verdict,
-            policy_version=decision.policy_version,
-            problem=decision.problem,
-            facts=decision.facts,
-            sequence=sequence,
-        )
+        return decision._replace(sequence=sequence)
 
     def rehearse(self, approach: Approach, principal: Principal) -> Decision:
         """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""

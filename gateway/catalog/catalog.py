@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.catalog.customers import CUSTOMER_ID, Customers
 from gateway.catalog.resource import Action, Resource, Scope
@@ -11,8 +11,7 @@ from gateway.catalog.routes import Route, RouteTable
 from gateway.errors import Malformed
 
 
-@dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(NamedTuple):
     """What a request is for, and by which route; without one there is nothing to forward to."""
 
     resource: Resource

@@ -11,7 +11,7 @@ the work is linear in the length.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import Malformed
@@ -27,8 +27,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _REFUSED = {octet: f"%{octet:02X}" for octet in (*range(0x20), 0x7F, *b"/\\;%?#")}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A canonical path, and the query as it came (without the question mark)."""
 
     path: str

@@ -6,9 +6,11 @@ Each exchange has a connection of its own, signed in with the store's credential
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import aioftp
@@ -17,6 +19,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from gateway.proxy.store import Incoming, Outgoing, StoreCut, StoreUnreachable
 
 BLOCK_BYTES = 64 * 1024
+LEAVE_S = 1.0
 _FAILURES = (aioftp.AIOFTPException, OSError, EOFError)  # TimeoutError is an OSError
 
 
@@ -40,8 +43,7 @@ class FtpStore:
     async def close(self) -> None:
         """Nothing stays open between exchanges."""
 
-    @asynccontextmanager
-    async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+    async def exchange(self, outgoing: Outgoing) -> Incoming:
         """See :class:`gateway.proxy.store.Store`."""
         client = aioftp.Client(
             socket_timeout=self._read_timeout_s,
@@ -51,20 +53,16 @@ class FtpStore:
         try:
             await client.connect(self._host, self._port)
             await client.login(self._user, self._password)
-            incoming = await self._serve(client, outgoing)
+            return (await self._serve(client, outgoing))._replace(close=partial(_take_leave, client))
         except TimeoutError as error:
             client.close()
             raise StoreUnreachable(504, f"the store {self._name} did not answer in time") from error
         except _FAILURES as error:
             client.close()
             raise StoreUnreachable(502, f"the store {self._name} cannot be reached or refused") from error
-        try:
-            yield incoming
-            await client.quit()
-        except _FAILURES:
-            pass  # the answer is whole by now; how the store takes leave does not matter
-        finally:
+        except BaseException:
             client.close()
+            raise
 
     async def _serve(self, client: aioftp.Client, outgoing: Outgoing) -> Incoming:
         path = self._folder + unquote(outgoing.path)
@@ -85,7 +83,7 @@ class FtpStore:
             return await self._list(client, path)
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(about["size"])}
         chunks = self._blocks(client, path) if body else _nothing()
-        return Incoming(status=200, reason="OK", headers=_headers(headers), chunks=chunks)
+        return Incoming(status=200, reason="OK", headers=_headers(headers), chunks=chunks, close=_stay)
 
     async def _list(self, client: aioftp.Client, path: str) -> Incoming:
         files = [
@@ -119,6 +117,17 @@ class FtpStore:
         return _said(200, {"removed": path.rpartition("/")[2]})
 
 
+async def _take_leave(client: aioftp.Client) -> None:
+    """Sign out; the answer is over by now, so how the store takes leave does not matter."""
+    with suppress(*_FAILURES):
+        await asyncio.wait_for(client.quit(), LEAVE_S)
+    client.close()
+
+
+async def _stay() -> None:
+    """Nothing to end."""
+
+
 def _headers(values: dict[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(values))
 
@@ -130,7 +139,7 @@ def _missing() -> Incoming:
 def _said(status: int, body: object) -> Incoming:
     text = json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(text))}
-    return Incoming(status=status, reason="", headers=_headers(headers), chunks=_nothing(), complete=text)
+    return Incoming(status=status, reason="", headers=_headers(headers), chunks=_nothing(), close=_stay, complete=text)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

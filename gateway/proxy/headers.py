@@ -9,10 +9,9 @@ identity headers, forwarding headers, overrides and their aliases (``X_Auth_User
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
-
-from gateway.errors import Malformed
 
 TICKET = "Access-Ticket"
 REASON = "Access-Reason"
@@ -40,19 +39,21 @@ _FRAMING_ALIASES = frozenset(("content-length", "transfer-encoding", "host", "co
 MAX_RANGES = 16
 
 
-def refuse_ambiguous(headers: CIMultiDictProxy[str]) -> None:
-    """Refuse what two parsers would read in two ways.
-
-    Raises:
-        Malformed: an aliased framing header, an upgrade, several credentials in one, or a bomb of ranges.
-    """
-    for name in headers:
-        if ("_" in name or "." in name) and name.lower().replace("_", "-").replace(".", "-") in _FRAMING_ALIASES:
-            raise Malformed("a framing header came in another spelling; expected its standard name")
+def ambiguity(headers: CIMultiDictProxy[str]) -> str:
+    """What makes a request readable in two ways, or "": an aliased framing header, an upgrade, a bomb of ranges."""
+    if _has_framing_alias(tuple(headers)):
+        return "a framing header came in another spelling; expected its standard name"
     if "Upgrade" in headers:
-        raise Malformed("an Upgrade came; this door speaks HTTP/1.1 only")
+        return "an Upgrade came; this door speaks HTTP/1.1 only"
     if headers.get("Range", "").count(",") >= MAX_RANGES:
-        raise Malformed(f"too many ranges came; expected at most {MAX_RANGES}")
+        return f"too many ranges came; expected at most {MAX_RANGES}"
+    return ""
+
+
+@lru_cache(maxsize=1_024)  # clients send the same names again and again
+def _has_framing_alias(names: tuple[str, ...]) -> bool:
+    plain = (name.lower().replace("_", "-").replace(".", "-") for name in names if "_" in name or "." in name)
+    return not _FRAMING_ALIASES.isdisjoint(plain)
 
 
 def to_store(

@@ -15,6 +15,7 @@ the client's connection, so that half of one never looks whole.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from http import HTTPStatus
 
 
@@ -23,7 +24,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from gateway.checkpoint import Admission, Approach, Checkpoint, Decision
-from gateway.errors import LedgerUnavailable, Malformed
+from gateway.errors import LedgerUnavailable
 from gateway.explanation import Explainer, Problem
 from gateway.proxy import headers
 from gateway.proxy.metrics import Metrics
@@ -76,13 +77,14 @@ class HttpDoor:
         admission = self._checkpoint.admit(decision)
         outcome, status = "cut", 0
         try:
-            async with self._stores[decision.attempt.resource.store].exchange(
-                self._outgoing(request, admission)
-            ) as incoming:
+            incoming = await self._stores[decision.attempt.resource.store].exchange(self._outgoing(request, admission))
+            try:
                 status = incoming.status
                 response = await self._return(request, incoming, admission)
-                outcome = "whole"
-                return response
+            finally:
+                await incoming.close()
+            outcome = "whole"
+            return response
         except StoreUnreachable as error:
             outcome, status = "unreachable", error.status
             return answer(_upstream_problem(error, decision), request)
@@ -138,11 +140,6 @@ class _Capped(Exception):
 def approach_of(request: web.BaseRequest) -> Approach:
     """What the door knows of a request."""
     given = request.headers
-    try:
-        headers.refuse_ambiguous(given)
-        ambiguity = ""
-    except Malformed as error:
-        ambiguity = str(error)
     return Approach(
         door="http",
         method=request.method,
@@ -155,8 +152,8 @@ def approach_of(request: web.BaseRequest) -> Approach:
         x_forwarded_for=given.getall("X-Forwarded-For", ()),
         ticket=given.get(headers.TICKET, ""),
         reason=given.get(headers.REASON, ""),
-        header=lambda name: given.getall(name, ()),
-        ambiguity=ambiguity,
+        header=partial(given.getall, default=()),
+        ambiguity=headers.ambiguity(given),
     )
 
 

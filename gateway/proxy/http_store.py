@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 from yarl import URL
@@ -46,8 +46,7 @@ class HttpStore:
     async def close(self) -> None:
         await self._session.close()
 
-    @asynccontextmanager
-    async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+    async def exchange(self, outgoing: Outgoing) -> Incoming:
         """See :class:`gateway.proxy.store.Store`."""
         target = f"{self._base}{outgoing.path}?{outgoing.query}" if outgoing.query else self._base + outgoing.path
         try:
@@ -63,15 +62,18 @@ class HttpStore:
         except aiohttp.ClientError as error:
             raise StoreUnreachable(502, f"the store {self._name} cannot be reached or broke off") from error
         try:
-            yield Incoming(
-                status=response.status,
-                reason=response.reason or "",
-                headers=response.headers,
-                chunks=self._chunks(response),
-                complete=await self._small(response),
-            )
-        finally:
-            response.close() if not response.content.at_eof() else response.release()
+            complete = await self._small(response)
+        except BaseException:
+            response.close()
+            raise
+        return Incoming(
+            status=response.status,
+            reason=response.reason or "",
+            headers=response.headers,
+            chunks=self._chunks(response),
+            close=partial(_close, response),
+            complete=complete,
+        )
 
     async def _small(self, response: aiohttp.ClientResponse) -> bytes | None:
         """The body, when the store announced that it is small: then one write serves head and body."""
@@ -91,3 +93,11 @@ class HttpStore:
                 yield chunk
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise StoreCut(f"the store {self._name} broke off") from error
+
+
+async def _close(response: aiohttp.ClientResponse) -> None:
+    """Give the connection back, or end it when the answer was not read to its end."""
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -22,8 +20,7 @@ class StoreCut(Exception):
     """The store broke off in the middle of an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """What goes to a store: a method, the path and query that were judged, headers, and a body that may be read once."""
 
     method: str
@@ -33,25 +30,26 @@ class Outgoing:
     body: AsyncIterator[bytes] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """What a store answers: a status, headers, and the body in chunks as they come.
 
-    ``complete`` is the whole body where it has arrived already and is small; then ``chunks`` is not read.
+    ``complete`` is the whole body where it has arrived already and is small; then ``chunks`` is not read. ``close``
+    ends the exchange; whoever got the answer calls it, whatever happened.
     """
 
     status: int
     reason: str
     headers: CIMultiDictProxy[str]
     chunks: AsyncIterator[bytes]
+    close: Callable[[], Awaitable[None]]
     complete: bytes | None = None
 
 
 class Store(Protocol):
     """A store that a door can forward to."""
 
-    def exchange(self, outgoing: Outgoing) -> AbstractAsyncContextManager[Incoming]:
-        """Send and receive.
+    async def exchange(self, outgoing: Outgoing) -> Incoming:
+        """Send, and receive the head of the answer.
 
         Raises:
             StoreUnreachable: no answer came.

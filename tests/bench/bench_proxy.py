@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import psutil
 
 CONCURRENCY = 32
 ROUNDS, ROUND_S = 5, 3.0
-BODY = b"x" * 512
+BODY = b"x" * int(os.environ.get("BENCH_BODY_BYTES", "512"))
 
 
 def main() -> None:
