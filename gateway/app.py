@@ -156,7 +156,9 @@ def require_stores_at_home(rooms: Rooms) -> None:
     for store in {route.store for route in rooms.settings.route if _serves_protected(rooms, route.customer, now_us)}:
         if not rooms.residence.is_home(store, rooms.home):
             why = rooms.residence.why_not_home(store, rooms.home)
-            problems.append(f"store {store}: holds a protected customer's data outside home: {why}; move it, or end the plans")
+            problems.append(
+                f"store {store}: holds a protected customer's data outside home: {why}; move it, or end the plans"
+            )
     if problems:
         raise ConfigurationError(sorted(problems))
 
@@ -202,7 +204,9 @@ async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncItera
         await stack.enter_async_context(_background(rooms, authenticator))
         control_port = await _listen_control(stack, rooms, ledger, authenticator, metrics)
         server = DoorServer(door.handle, checkpoint=checkpoint, explainer=rooms.explainer)
-        door_port = await _listen(stack, web.ServerRunner(server, shutdown_timeout=settings.gateway.drain_timeout_s), settings.gateway.listen)
+        door_port = await _listen(
+            stack, web.ServerRunner(server, shutdown_timeout=settings.gateway.drain_timeout_s), settings.gateway.listen
+        )
         _watch(metrics, rooms, ledger)
         gc.freeze()  # what is there now stays: the collector need not look at it again
         yield Gateway(rooms, checkpoint, ledger, authenticator, metrics, door_port, control_port)
@@ -227,9 +231,7 @@ def checkpoint_of(rooms: Rooms, *, authenticator: Authenticating, ledger: Record
     gateway = rooms.settings.gateway
     return Checkpoint(
         authenticator=authenticator,
-        resolver=ClientAddressResolver(
-            gateway.trusted_proxies, gateway.forwarding_header, gateway.max_forwarding_hops
-        ),
+        resolver=ClientAddressResolver(gateway.trusted_proxies, gateway.forwarding_header, gateway.max_forwarding_hops),
         locator=rooms.locator,
         catalog=rooms.catalog,
         customers=rooms.customers,
@@ -292,7 +294,10 @@ async def _background(rooms: Rooms, authenticator: Authenticator) -> AsyncIterat
         tasks = [
             group.create_task(rooms.follower.run()),
             group.create_task(
-                _every(rooms.settings.location.reload_interval_s, lambda: asyncio.to_thread(rooms.databases.reload_if_changed))
+                _every(
+                    rooms.settings.location.reload_interval_s,
+                    lambda: asyncio.to_thread(rooms.databases.reload_if_changed),
+                )
             ),
             group.create_task(_every(KEYS_INTERVAL_S, authenticator.refresh_if_due)),
             group.create_task(_every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(rooms.residence.refresh))),
@@ -321,7 +326,9 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: web.ServerRunner | w
     try:
         await site.start()
     except OSError as error:
-        raise ConfigurationError([f"cannot listen on {address}: {error.strerror}; is another process there?"]) from error
+        raise ConfigurationError(
+            [f"cannot listen on {address}: {error.strerror}; is another process there?"]
+        ) from error
     return int(runner.addresses[0][1])
 
 
@@ -345,7 +352,9 @@ def _readiness(rooms: Rooms, ledger: Ledger, authenticator: Authenticator) -> Ma
 
 def _watch(metrics: Metrics, rooms: Rooms, ledger: Ledger) -> None:
     metrics.watch("residency_ledger_healthy", "1 while decisions can be recorded.", lambda: float(not ledger.problem))
-    metrics.watch("residency_state_fresh", "1 while the state in memory is current.", lambda: float(rooms.follower.fresh))
+    metrics.watch(
+        "residency_state_fresh", "1 while the state in memory is current.", lambda: float(rooms.follower.fresh)
+    )
     metrics.watch("residency_customers", "Customers known.", lambda: float(len(rooms.customers)))
 
 
@@ -370,12 +379,15 @@ def _store(settings: StoreSettings) -> Store:
         case "ftp":
             return FtpStore(settings.name, url, **timeouts)
         case scheme:
-            raise ConfigurationError([f"store {settings.name}: {scheme}:// is not supported by this version; use http(s):// or ftp://"])
+            raise ConfigurationError(
+                [f"store {settings.name}: {scheme}:// is not supported by this version; use http(s):// or ftp://"]
+            )
 
 
 def _require_known_classes(settings: Settings, policy: Policy) -> None:
     problems = [
-        f"route[{index}].data_class: got {route.data_class!r}, which no role may use; add it to {settings.policy.directory}/roles.toml"
+        f"route[{index}].data_class: got {route.data_class!r}, which no role may use; "
+        f"add it to {settings.policy.directory}/roles.toml"
         for index, route in enumerate(settings.route)
         if route.data_class not in policy.roles.known_data_classes
     ]

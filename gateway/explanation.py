@@ -65,7 +65,9 @@ class Explainer:
         """The problem that a denial answers with."""
         attempt, rule = decision.attempt, decision.verdict.rules[0]
         status, title = _TITLES.get(rule, (403, "Denied"))
-        customer = attempt.resource.customer if decision.facts is not None and attempt.resource.scope is Scope.ONE else ""
+        customer = (
+            attempt.resource.customer if decision.facts is not None and attempt.resource.scope is Scope.ONE else ""
+        )
         return Problem(
             status=status,
             rule=rule,
@@ -77,26 +79,29 @@ class Explainer:
         )
 
     def _detail(self, rule: str, attempt: Attempt) -> str:
-        customer, principal = attempt.resource.customer or "this data", attempt.principal
+        principal, resource = attempt.principal, attempt.resource
         match rule:
             case "outside-home":
-                return f"{_protection(attempt)}; you are in {spoken_location(attempt)}, and no consent applies to this {attempt.resource.action}."
+                no_consent = f"no consent applies to this {resource.action}"
+                return f"{_protection(attempt)}; you are in {spoken_location(attempt)}, and {no_consent}."
             case "location-unassured":
                 return f"{_protection(attempt)}; your location is not assured: {spoken_location(attempt)}."
             case "role":
                 held = ", ".join(sorted(principal.roles)) or "no role"
-                return f"{held} may not {attempt.resource.action} {attempt.resource.data_class or 'this data'} without a grant that names it."
+                what = f"{resource.action} {resource.data_class or 'this data'}"
+                return f"{held} may not {what} without a grant that names it."
             case "other-customer":
                 return f"a user of {principal.customer or 'a customer'} reaches only that customer's own data."
             case "unclassified":
                 return _unclassified(attempt)
             case "storage-home":
-                return f"{_protection(attempt)}; the store {attempt.resource.store} is not, or does not resolve, in {_codes(attempt.home)}."
+                return f"{_protection(attempt)}; the store {resource.store} is not in {_codes(attempt.home)}."
             case "support-hours":
                 opening = rfc3339(self._next_opening_us(attempt.time_us))
-                return f"{attempt.justification.cited} is not severity 1, and the support window is closed; it opens at {opening}."
+                cited = attempt.justification.cited
+                return f"{cited} is not severity 1, and the support window is closed; it opens at {opening}."
             case _:
-                return f"{customer}: the rule {rule} denies this."
+                return f"{resource.customer or 'this data'}: the rule {rule} denies this."
 
 
 def spoken_location(attempt: Attempt) -> str:
@@ -116,7 +121,9 @@ def country_name(code: str) -> str:
 
 
 def _spoken_home(home: frozenset[str]) -> str:
-    return " or ".join(country_name(code).replace("United States of America", "the United States") for code in sorted(home))
+    return " or ".join(
+        country_name(code).replace("United States of America", "the United States") for code in sorted(home)
+    )
 
 
 def _codes(home: frozenset[str]) -> str:
@@ -133,7 +140,8 @@ def _protection(attempt: Attempt) -> str:
 def _unclassified(attempt: Attempt) -> str:
     if attempt.resource.scope is Scope.UNROUTED:
         return "no route is configured for this path, so it cannot be told whose data it is."
-    return f"{attempt.resource.customer or 'the customer'!r} is not a customer that this gateway knows, and you are not in {_codes(attempt.home)}."
+    customer = attempt.resource.customer or "the customer"
+    return f"{customer!r} is not a customer that this gateway knows, and you are not in {_codes(attempt.home)}."
 
 
 def _next_steps(rule: str, attempt: Attempt) -> list[dict[str, str]]:

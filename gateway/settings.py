@@ -215,7 +215,9 @@ class Settings(Section):
 
     gateway: GatewaySettings = GatewaySettings()
     state: StateSettings = StateSettings()
-    ledger: LedgerSettings = Field(default_factory=dict, validate_default=True)  # validated, so that its path is resolved
+    ledger: LedgerSettings = Field(
+        default_factory=dict, validate_default=True
+    )  # validated, so that its path is resolved
     policy: PolicySettings
     identity: IdentitySettings
     location: LocationSettings
@@ -252,7 +254,9 @@ class _Secrets:
         except KeyError:
             self.problems.append((key, f"the environment has no {name}; set it, or name another variable"))
         except (OSError, UnicodeDecodeError) as error:
-            self.problems.append((key, f"cannot read the file {name} ({error.__class__.__name__}); check path and permissions"))
+            self.problems.append(
+                (key, f"cannot read the file {name} ({error.__class__.__name__}); check path and permissions")
+            )
         return ""
 
 
@@ -285,7 +289,9 @@ def parse(raw: Mapping[str, Any], *, path: Path, environ: Mapping[str, str]) -> 
     except ValidationError as error:
         unread = {key for key, _ in secrets.problems}
         problems += [f"{path}: {line}" for line in _lines(error, document, secrets.keys, unread)]
-    problems += [f"{path}: {key}: {what}" for key, what in _contradictions(document, {key for key, _ in secrets.problems})]
+    problems += [
+        f"{path}: {key}: {what}" for key, what in _contradictions(document, {key for key, _ in secrets.problems})
+    ]
     if problems or settings is None:
         raise ConfigurationError(problems)
     return _with_absolute_database(settings, base)
@@ -375,13 +381,19 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
     for index, route in enumerate(_tables(document, "route")):
         name = route.get("store")
         if isinstance(name, str) and name not in stores:
-            yield f"route[{index}].store", f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(str, stores))) or 'none is configured'}"
+            yield (
+                f"route[{index}].store",
+                f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(str, stores))) or 'none'}",
+            )
         yield from ((f"route[{index}]", what) for what in _customer_sources(route))
     for index, store in enumerate(_tables(document, "store")):
         url = store.get("url")
         unread = f"store[{index}].url" in unresolved
         if not unread and isinstance(url, str) and not re.match(r"^(https?|ftps?|sftp)://[^/\s]+", url):
-            yield f"store[{index}].url", "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host"
+            yield (
+                f"store[{index}].url",
+                "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
+            )
     door = document.get("gateway")
     if isinstance(door, dict) and door.get("listen") is not None and door.get("listen") == door.get("control"):
         yield "gateway.control", f"got {door['control']!r}, the same as gateway.listen; expected an address of its own"
@@ -397,7 +409,8 @@ def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:
         named.append("path")
     if len(named) != 1:
         what = f"names the customer by {' and '.join(named)}" if named else "does not say whose data it serves"
-        yield f"{what}; expected exactly one of {{customer}} in path, customer_header, customer_host, customer, many_customers"
+        expected = "exactly one of {customer} in path, customer_header, customer_host, customer, many_customers"
+        yield f"{what}; expected {expected}"
 
 
 def _tables(node: Any, name: str) -> list[dict[str, Any]]:

@@ -92,9 +92,7 @@ def request(
 def list_(operation: Operation, decided_too: bool, as_json: bool) -> None:
     """Requests that wait for an answer."""
     found = (
-        asked
-        for asked in operation.state.all(AccessRequest)
-        if decided_too or asked.state is RequestState.REQUESTED
+        asked for asked in operation.state.all(AccessRequest) if decided_too or asked.state is RequestState.REQUESTED
     )
     show_many(found, COLUMNS, as_json=as_json, empty="no request waits for an answer")
 

@@ -135,7 +135,9 @@ def _show(result: dict[str, object]) -> None:
     console.print(table)
     facts = result["facts"]
     if isinstance(facts, dict):
-        console.print("[dim]facts:[/dim] " + ", ".join(f"{name}={value}" for name, value in facts.items()), highlight=False)
+        console.print(
+            "[dim]facts:[/dim] " + ", ".join(f"{name}={value}" for name, value in facts.items()), highlight=False
+        )
 
 
 def _text(value: object) -> str:

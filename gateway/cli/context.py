@@ -51,7 +51,10 @@ class Operation:
         path = self._config or DEFAULT_CONFIG
         if self._config is None and not path.exists():
             raise ConfigurationError(
-                [f"no configuration: name one with --config FILE or RESIDENCY_GATEWAY_CONFIG ({path} does not exist here)"]
+                [
+                    "no configuration: name one with --config FILE or RESIDENCY_GATEWAY_CONFIG "
+                    f"({path} does not exist here)"
+                ]
             )
         return path
 

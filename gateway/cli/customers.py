@@ -32,14 +32,23 @@ def customers() -> None:
 @as_json
 @click.pass_obj
 def add(
-    operation: Operation, customer: str, name: str, plan: str | None, seats: int, is_new: bool, actor: str, as_json: bool
+    operation: Operation,
+    customer: str,
+    name: str,
+    plan: str | None,
+    seats: int,
+    is_new: bool,
+    actor: str,
+    as_json: bool,
 ) -> None:
     """Add a customer, with the plan it ordered.
 
     An existing customer's plan is due two business days after the order, and begins by itself then at the latest.
     """
     if not CUSTOMER_ID.fullmatch(customer):
-        raise UsageError(f"got {customer!r}; expected a customer id of small letters, digits, '.', '_' and '-', at most 63 long")
+        raise UsageError(
+            f"got {customer!r}; expected a customer id of small letters, digits, '.', '_' and '-', at most 63 long"
+        )
     if operation.state.find(Customer, customer):
         raise UsageError(f"there is a customer {customer} already; to order a plan for it: customers order {customer}")
     plans = (_ordered(operation, plan, seats=seats, is_new=is_new),) if plan else ()

@@ -67,9 +67,10 @@ async def _demo(directory: Path, clock: Clock, *, once: bool) -> int:
 async def _tour(world: World, gateway: Gateway, console: Console) -> list[Outcome]:
     base_url = f"http://127.0.0.1:{gateway.door_port}"
     outcomes = []
-    with LedgerReader(world.settings.ledger.path) as reader, Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True
-    ) as progress:
+    with (
+        LedgerReader(world.settings.ledger.path) as reader,
+        Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress,
+    ):
         task = progress.add_task("", total=len(STEPS))
         steps = walk(
             world,
@@ -96,7 +97,9 @@ def _report(outcomes: list[Outcome], world: World, console: Console) -> bool:
     console.print(f"Ledger: {report.entries} entries, {mark}, root {report.root[:16]}…")
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for outcome in wrong:
-        console.print(f"[red]unexpected:[/] {outcome.step.title}: {outcome.rule}, expected {', '.join(outcome.step.expected)}")
+        console.print(
+            f"[red]unexpected:[/] {outcome.step.title}: {outcome.rule}, expected {', '.join(outcome.step.expected)}"
+        )
     console.print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} requests were answered as the contract says.")
     return report.verified
 
@@ -126,7 +129,7 @@ def _invite(world: World, gateway: Gateway, console: Console) -> None:
         f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: {PRIYA.address}" {door}/conversations/acme/7',
         f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: 10.20.0.7" {door}/conversations/acme/7',
         "residency-gateway ledger tail",
-        "residency-gateway check --subject priya --roles engineer --from 49.36.0.1 --path /conversations/acme/7 --ticket BUG-9",
+        "residency-gateway check --subject priya --roles engineer --from 49.36.0.1 --path /conversations/acme/7",
     )
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

@@ -23,7 +23,10 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         rooms = open_rooms(settings, clock=operation.clock)
         require_stores_at_home(rooms)
         rooms.state.close()
-        click.echo(f"{operation.config_path}: ok ({rooms.policy.version}; {len(settings.route)} routes, {len(settings.store)} stores)")
+        click.echo(
+            f"{operation.config_path}: ok "
+            f"({rooms.policy.version}; {len(settings.route)} routes, {len(settings.store)} stores)"
+        )
         return
     operations.configure_logging(settings.gateway.log_level, settings.gateway.log_format)
     operations.run(run(settings, ready=_announce, clock=operation.clock))
@@ -32,5 +35,3 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
 def _announce(gateway: Gateway) -> None:
     settings = gateway.rooms.settings.gateway
     operations.log.info("listening", doors=settings.listen, control=settings.control, node=settings.node)
-
-

@@ -48,7 +48,9 @@ def add(
     if operation.state.find(Ticket, ticket):
         raise UsageError(f"there is a ticket {ticket} already; expected an id that is not taken")
     if all_customers and kind != TicketKind.SECURITY:
-        raise UsageError(f"--all-customers came with a {kind} ticket; only a security ticket may concern every customer")
+        raise UsageError(
+            f"--all-customers came with a {kind} ticket; only a security ticket may concern every customer"
+        )
     if (severity is None) == (kind == TicketKind.SUPPORT):
         raise UsageError("a support ticket needs --severity 1 to 4, and no other kind has one")
     if not named and not all_customers:
@@ -130,6 +132,8 @@ def handoff(operation: Operation, ticket: str, actor: str, as_json: bool) -> Non
     noun = operation.state.get(Ticket, ticket)
     moved, ended = hand_off(noun, operation.state.all(Grant), now_us=operation.clock.now_us())
     if moved is not noun:
-        operation.record("ticket.handoff", ticket, actor=actor, previous=noun.holder, ended=[grant.id for grant in ended])
+        operation.record(
+            "ticket.handoff", ticket, actor=actor, previous=noun.holder, ended=[grant.id for grant in ended]
+        )
         operation.state.put(moved, *ended)
     show_one(moved, as_json=as_json)

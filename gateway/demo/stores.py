@@ -1,4 +1,4 @@
-"""Sample stores: a CRM, a store of conversations and recordings, an archive abroad, and an FTP site. All data is made up."""
+"""Sample stores: a CRM, conversations and recordings, an archive abroad, an FTP site. All of the data is made up."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def _crm() -> web.Application:
         return web.json_response({"customer": customer, "contact": f"Pat of {customer}", "notice": NOTICE})
 
     async def case(request: web.Request) -> web.Response:
-        return web.json_response({"customer": request.match_info["customer"], "case": "No sound on line 2", "notice": NOTICE})
+        return web.json_response(
+            {"customer": request.match_info["customer"], "case": "No sound on line 2", "notice": NOTICE}
+        )
 
     async def search(_request: web.Request) -> web.Response:
         return web.json_response({"customers": list(CUSTOMERS), "notice": NOTICE})

@@ -61,7 +61,14 @@ def _revoke(world: World, now_us: int) -> None:
 STEPS = (
     Step("US analyst reads a transcript", SAM, "GET", "/conversations/acme/7", ("home-personnel",)),
     Step("US analyst hears a recording", SAM, "GET", "/recordings/acme/7.wav", ("home-personnel",)),
-    Step("… for a case of severity 3", SAM, "GET", "/crm/acme/cases/5", ("home-personnel", "support-hours"), ticket="CASE-5"),
+    Step(
+        "… for a case of severity 3",
+        SAM,
+        "GET",
+        "/crm/acme/cases/5",
+        ("home-personnel", "support-hours"),
+        ticket="CASE-5",
+    ),
     Step("… for a case of severity 1", SAM, "GET", "/crm/acme/cases/1", ("home-personnel",), ticket="CASE-1"),
     Step("… searches all customers", SAM, "GET", "/crm/search?q=sound", ("home-personnel",)),
     Step("account manager abroad reads contacts", MARIA, "GET", "/crm/acme/accounts/7", ("crm-account",)),
@@ -70,18 +77,46 @@ STEPS = (
     Step("… searches all customers", MARIA, "GET", "/crm/search?q=sound", ("outside-home",)),
     Step("engineer abroad without a ticket", PRIYA, "GET", "/conversations/acme/7", ("outside-home",)),
     Step("… citing the bug of the grant", PRIYA, "GET", "/conversations/acme/7", ("code-level-bug",), ticket="BUG-9"),
-    Step("… citing it for another customer", PRIYA, "GET", "/conversations/borealis/7", ("outside-home",), ticket="BUG-9"),
+    Step(
+        "… citing it for another customer", PRIYA, "GET", "/conversations/borealis/7", ("outside-home",), ticket="BUG-9"
+    ),
     Step("… citing it to delete", PRIYA, "DELETE", "/conversations/acme/7", ("role",), ticket="BUG-9"),
     Step("… reads contacts", PRIYA, "GET", "/crm/acme/accounts/7", ("role",)),
-    Step("… once the grant is revoked", PRIYA, "GET", "/conversations/acme/7", ("outside-home",), ticket="BUG-9", before=_revoke),
-    Step("security staff abroad on an incident", LIAM, "GET", "/conversations/acme/7", ("security-incident",), ticket="INC-7"),
+    Step(
+        "… once the grant is revoked",
+        PRIYA,
+        "GET",
+        "/conversations/acme/7",
+        ("outside-home",),
+        ticket="BUG-9",
+        before=_revoke,
+    ),
+    Step(
+        "security staff abroad on an incident",
+        LIAM,
+        "GET",
+        "/conversations/acme/7",
+        ("security-incident",),
+        ticket="INC-7",
+    ),
     Step("… that names another customer", LIAM, "GET", "/conversations/borealis/7", ("outside-home",), ticket="INC-7"),
-    Step("… that names all customers", LIAM, "GET", "/conversations/borealis/7", ("security-incident",), ticket="INC-8"),
+    Step(
+        "… that names all customers", LIAM, "GET", "/conversations/borealis/7", ("security-incident",), ticket="INC-8"
+    ),
     Step("… without any", LIAM, "GET", "/conversations/acme/7", ("outside-home",)),
     Step("analyst behind a VPN", VIC, "GET", "/conversations/acme/7", ("location-unassured",)),
     Step("… fetches what was uploaded by FTP", VIC, "GET", "/uploads/acme/call-log.csv", ("ftp-upload",)),
-    Step("analyst abroad, authorised by the customer", RAJ, "GET", "/crm/acme/cases/1", ("customer-authorized",), ticket="CASE-1"),
-    Step("… for a case that was not", RAJ, "GET", "/crm/acme/cases/5", ("outside-home", "support-hours"), ticket="CASE-5"),
+    Step(
+        "analyst abroad, authorised by the customer",
+        RAJ,
+        "GET",
+        "/crm/acme/cases/1",
+        ("customer-authorized",),
+        ticket="CASE-1",
+    ),
+    Step(
+        "… for a case that was not", RAJ, "GET", "/crm/acme/cases/5", ("outside-home", "support-hours"), ticket="CASE-5"
+    ),
     Step("customer's own user abroad", ADA, "GET", "/recordings/acme/7.wav", ("customer-own-data",)),
     Step("… uploads a file", ADA, "PUT", "/uploads/acme/new.csv", ("customer-own-data",), body=b"sample,data\n"),
     Step("… reaches for another customer", ADA, "GET", "/crm/borealis/accounts/1", ("other-customer",)),
@@ -97,7 +132,12 @@ STEPS = (
 
 
 async def walk(
-    world: World, base_url: str, entry_of: Callable[[str], dict[str, object] | None], *, changed: Callable[[], object], now_us: Callable[[], int]
+    world: World,
+    base_url: str,
+    entry_of: Callable[[str], dict[str, object] | None],
+    *,
+    changed: Callable[[], object],
+    now_us: Callable[[], int],
 ) -> AsyncIterator[Outcome]:
     """Make each request, one after the other.
 

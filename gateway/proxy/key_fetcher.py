@@ -60,7 +60,9 @@ def _refuse_inward_literal(location: str) -> None:
     except ValueError:
         return
     if not is_fetchable(address):
-        raise OSError(f"the key set's address {host} is the machine's own or a metadata service's; expected an issuer's")
+        raise OSError(
+            f"the key set's address {host} is the machine's own or a metadata service's; expected an issuer's"
+        )
 
 
 class _OutwardResolver(AbstractResolver):

@@ -72,7 +72,10 @@ class DoorServer(web.Server):
 class _RecordingHandler(RequestHandler):
     """aiohttp's protocol; only what it does with a message it cannot parse is different."""
 
-    def _make_error_handler(self, err_info: Any) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    def _make_error_handler(
+        self,
+        err_info: Any,  # noqa: ARG002 - what the parser says may quote the request
+    ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         async def refuse(request: web.BaseRequest) -> web.StreamResponse:
             peername = self.transport.get_extra_info("peername") if self.transport else None
             server = self._manager

@@ -88,7 +88,11 @@ class StateStore:
             rows = connection.execute(
                 select(tables.change).where(tables.change.c.revision > since).order_by(tables.change.c.revision)
             ).all()
-            nouns = [noun for noun, key in {(row.noun, row.key): None for row in rows} for noun in _changed(connection, noun, key)]
+            nouns = [
+                noun
+                for noun, key in {(row.noun, row.key): None for row in rows}
+                for noun in _changed(connection, noun, key)
+            ]
             return (rows[-1].revision if rows else since), nouns
 
     @contextmanager
@@ -97,7 +101,9 @@ class StateStore:
             yield
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            raise StateUnavailable(f"the state database cannot be used: {cause}; see `residency-gateway doctor`") from error
+            raise StateUnavailable(
+                f"the state database cannot be used: {cause}; see `residency-gateway doctor`"
+            ) from error
 
 
 class Transaction:

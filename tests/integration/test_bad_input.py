@@ -54,8 +54,12 @@ async def ask_with(site: Running, authorization: str | None) -> tuple[int, dict[
         ("wrong issuer", lambda site: "Bearer " + signed(site, iss="https://evil.invalid/")),
         (
             "foreign key",
-            lambda _site: "Bearer "
-            + jwt.encode(claims(), ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers={"kid": "sample-1"}),
+            lambda _site: (
+                "Bearer "
+                + jwt.encode(
+                    claims(), ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers={"kid": "sample-1"}
+                )
+            ),
         ),
     ],
 )
@@ -238,5 +242,3 @@ async def test_a_browser_gets_the_denial_as_a_page(site: Running) -> None:
     assert (status, headers["Content-Type"]) == (403, "text/html; charset=utf-8")
     assert b"outside-home" in body
     assert headers["Residency-Decision"].encode() in body
-
-

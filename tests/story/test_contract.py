@@ -28,7 +28,7 @@ async def answered(site: Running, person: Person, path: str, **options: object) 
 
 
 async def test_support_is_provided_in_the_united_states_only(site: Running) -> None:
-    """"… will provide support … in the United States only": an analyst at home may, one abroad may not."""
+    """ "… will provide support … in the United States only": an analyst at home may, one abroad may not."""
     assert await answered(site, SAM, TRANSCRIPT) == (200, "home-personnel")
     assert await answered(site, RAJ, TRANSCRIPT) == (403, "outside-home")
 
@@ -41,7 +41,7 @@ async def test_account_information_may_be_read_abroad_and_nothing_else_of_the_sa
 
 
 async def test_security_staff_abroad_may_troubleshoot_an_incident_that_names_the_customer(site: Running) -> None:
-    """Consent 2: "information security personnel … may access Customer Data … to troubleshoot security-related issues"."""
+    """Consent 2: "information security personnel … may access Customer Data … to troubleshoot security"."""
     assert await answered(site, LIAM, TRANSCRIPT, ticket="INC-7") == (200, "security-incident")
     assert await answered(site, LIAM, "/conversations/borealis/7", ticket="INC-7") == (403, "outside-home")
     assert await answered(site, LIAM, TRANSCRIPT) == (403, "outside-home")
@@ -64,7 +64,7 @@ async def test_a_named_engineer_abroad_may_troubleshoot_the_specific_issue_and_n
 
 
 async def test_the_customer_may_authorise_more(site: Running) -> None:
-    """"… unless otherwise authorized by Customer": the case that the customer named, and no other."""
+    """ "… unless otherwise authorized by Customer": the case that the customer named, and no other."""
     assert await answered(site, RAJ, "/crm/acme/cases/1", ticket="CASE-1") == (200, "customer-authorized")
     assert (await answered(site, RAJ, "/crm/acme/cases/5", ticket="CASE-5"))[0] == 403
 
