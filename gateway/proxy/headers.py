@@ -17,6 +17,7 @@ TICKET = "Access-Ticket"
 REASON = "Access-Reason"
 ON_BEHALF_OF = "On-Behalf-Of"
 DECISION = "Residency-Decision"
+SERVER = "residency-gateway"
 SUBJECT = "Residency-Subject"
 RULE = "Residency-Rule"
 
@@ -91,6 +92,7 @@ def to_client(headers: CIMultiDictProxy[str], *, decision: str, no_store: bool) 
             kept.popall(name, None)
         kept["Cache-Control"] = "no-store, private"
     kept[DECISION] = decision
+    kept["Server"] = SERVER  # else the server library would name itself and its version
     return kept
 
 

@@ -8,12 +8,12 @@ import json
 from aiohttp import web
 
 from gateway.explanation import Problem
-from gateway.proxy.headers import DECISION
+from gateway.proxy.headers import DECISION, SERVER
 
 
 def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
     """The response that carries a problem; never kept by anybody."""
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", "Server": SERVER}
     if problem.decision:
         headers[DECISION] = problem.decision
     if problem.status == 401:
