@@ -68,6 +68,7 @@ class Rooms:
     follower: StateFollower
     customers: Customers
     desk: Desk
+    revocations: Revocations
     catalog: Catalog
     residence: StoreResidence
     window: SupportWindow
@@ -122,8 +123,14 @@ def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool =
     routes = RouteTable(settings.route)
     state = StateStore(settings.state.url.get_secret_value(), clock)
     desk = Desk()
+    revocations = Revocations()
     follower = StateFollower(
-        state, customers=customers, desk=desk, clock=clock, max_staleness_s=settings.state.max_staleness_s
+        state,
+        customers=customers,
+        desk=desk,
+        clock=clock,
+        max_staleness_s=settings.state.max_staleness_s,
+        revocations=revocations,
     )
     desk.fresh = lambda: follower.fresh
     follower.load()
@@ -139,6 +146,7 @@ def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool =
         follower=follower,
         customers=customers,
         desk=desk,
+        revocations=revocations,
         catalog=Catalog(routes, customers),
         residence=residence,
         window=SupportWindow(settings.support.fixed_offset, settings.support.closed_on_holidays),
@@ -185,7 +193,7 @@ async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncItera
         )
         fetcher = await stack.enter_async_context(KeyFetcher())
         authenticator = Authenticator.of(
-            settings.identity, fetcher=fetcher, clock=rooms.clock, revocations=Revocations()
+            settings.identity, fetcher=fetcher, clock=rooms.clock, revocations=rooms.revocations
         )
         stack.push_async_callback(authenticator.close)
         await authenticator.refresh_if_due()

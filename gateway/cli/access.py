@@ -10,6 +10,7 @@ from gateway.catalog.customers import Customer
 from gateway.cli.context import Operation, acting, as_json, seconds
 from gateway.cli.output import show_many, show_one
 from gateway.errors import NotFound, UsageError
+from gateway.identity import Revocation, Revoked
 from gateway.justification import AccessRequest, Grant, RequestState, Ticket, requests
 from gateway.policy import load as load_policy
 
@@ -158,6 +159,48 @@ def revoke(operation: Operation, grant: str, actor: str, as_json: bool) -> None:
         operation.record("access.revoke", held.id, actor=actor, grantee=held.subject, customer=held.customer)
         operation.state.put(ended)
     show_one(ended, as_json=as_json)
+
+
+@access.command(name="revoke-subject")
+@click.argument("subject")
+@click.option("--issuer", default="", help="Only as this issuer vouches for them; all issuers unless given.")
+@click.option("--sign-in-again", is_flag=True, help="Tokens issued from now on are believed again.")
+@acting
+@as_json
+@click.pass_obj
+def revoke_subject(
+    operation: Operation, subject: str, issuer: str, sign_in_again: bool, actor: str, as_json: bool
+) -> None:
+    """Stop believing tokens about a person or service."""
+    until_us = operation.clock.now_us() if sign_in_again else 0
+    _revoke(operation, Revoked.SUBJECT, subject, issuer, until_us=until_us, actor=actor, as_json=as_json)
+
+
+@access.command(name="revoke-token")
+@click.argument("token_id", metavar="JTI")
+@click.option("--issuer", default="", help="Only of this issuer; of all unless given.")
+@acting
+@as_json
+@click.pass_obj
+def revoke_token(operation: Operation, token_id: str, issuer: str, actor: str, as_json: bool) -> None:
+    """Stop believing one token, named by its jti claim."""
+    _revoke(operation, Revoked.TOKEN, token_id, issuer, until_us=0, actor=actor, as_json=as_json)
+
+
+def _revoke(
+    operation: Operation, kind: Revoked, value: str, issuer: str, *, until_us: int, actor: str, as_json: bool
+) -> None:
+    noun = Revocation(
+        id=f"{kind}:{value}:{issuer}",
+        kind=kind,
+        value=value,
+        issuer=issuer,
+        revoked_us=operation.clock.now_us(),
+        issued_until_us=until_us,
+    )
+    operation.record(f"access.revoke-{kind}", value, actor=actor, issuer=issuer, issued_until_us=until_us)
+    operation.state.put(noun)
+    show_one(noun, as_json=as_json)
 
 
 def _grant(operation: Operation, key: str) -> Grant:

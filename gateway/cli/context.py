@@ -50,12 +50,8 @@ class Operation:
         """
         path = self._config or DEFAULT_CONFIG
         if self._config is None and not path.exists():
-            raise ConfigurationError(
-                [
-                    "no configuration: name one with --config FILE or RESIDENCY_GATEWAY_CONFIG "
-                    f"({path} does not exist here)"
-                ]
-            )
+            how = "name one with --config FILE or RESIDENCY_GATEWAY_CONFIG"
+            raise ConfigurationError([f"no configuration: {how} ({path} does not exist here)"])
         return path
 
     @cached_property

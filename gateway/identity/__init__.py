@@ -14,7 +14,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.keysets import KeySet, PublicKey
 from gateway.identity.keysource import MAX_DOCUMENT_BYTES, Fetcher, FileFetcher, KeySetSource, is_fetchable
 from gateway.identity.principal import Kind, Principal
-from gateway.identity.revocation import Revocations
+from gateway.identity.revocation import Revocation, Revocations, Revoked
 from gateway.identity.tokens import Issuer, TokenVerifier, Verified
 from gateway.identity.workforce import Workforce
 
@@ -29,7 +29,9 @@ __all__ = [
     "Kind",
     "Principal",
     "PublicKey",
+    "Revocation",
     "Revocations",
+    "Revoked",
     "TokenVerifier",
     "Verified",
     "Workforce",

@@ -8,10 +8,40 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
 
+from gateway.clock import SECOND_US
 from gateway.identity.principal import Principal
 
 ANY_ISSUER = ""
+
+
+class Revoked(StrEnum):
+    """What a revocation names."""
+
+    SUBJECT = "subject"
+    TOKEN = "token"  # noqa: S105 - a kind, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One revocation, as it is kept.
+
+    Attributes:
+        id: tells two revocations apart: what, whom, by whose word.
+        kind, value: a subject, or a token by its ``jti``.
+        issuer: only as this issuer vouches for it; "" for all.
+        revoked_us: when.
+        issued_until_us: of a subject, only tokens issued until then, so that signing in again works; 0 for all.
+    """
+
+    id: str
+    kind: Revoked
+    value: str
+    issuer: str
+    revoked_us: int
+    issued_until_us: int = 0
 
 
 class Revocations:
@@ -20,6 +50,14 @@ class Revocations:
     def __init__(self) -> None:
         self._subjects: dict[str, dict[str, float]] = {}  # subject → issuer → until when issued
         self._tokens: dict[str, set[str]] = {}  # token id → issuers
+
+    def put(self, revocation: Revocation) -> None:
+        """Take a kept revocation in."""
+        if revocation.kind is Revoked.TOKEN:
+            self.revoke_token(revocation.value, issuer=revocation.issuer)
+            return
+        until_s = revocation.issued_until_us / SECOND_US if revocation.issued_until_us else math.inf
+        self.revoke_subject(revocation.value, issuer=revocation.issuer, issued_until_s=until_s)
 
     def revoke_subject(self, subject: str, *, issuer: str = ANY_ISSUER, issued_until_s: float = math.inf) -> None:
         """Stop believing tokens about (or carried by) a person or service.

@@ -16,6 +16,7 @@ import structlog
 from gateway.catalog.customers import Customer, Customers
 from gateway.clock import Clock
 from gateway.errors import StateUnavailable
+from gateway.identity import Revocation, Revocations
 from gateway.justification import AccessRequest, Authorization, Desk, Grant, Ticket, Usage
 from gateway.storage.store import StateStore
 
@@ -24,14 +25,22 @@ log = structlog.get_logger(__name__)
 
 
 class StateFollower:
-    """Feeds :class:`Customers` and :class:`Desk` from a :class:`StateStore`."""
+    """Feeds :class:`Customers`, :class:`Desk` and :class:`Revocations` from a :class:`StateStore`."""
 
     def __init__(
-        self, store: StateStore, *, customers: Customers, desk: Desk, clock: Clock, max_staleness_s: float
+        self,
+        store: StateStore,
+        *,
+        customers: Customers,
+        desk: Desk,
+        clock: Clock,
+        max_staleness_s: float,
+        revocations: Revocations | None = None,
     ) -> None:
         self._store = store
         self._customers = customers
         self._desk = desk
+        self._revocations = revocations or Revocations()
         self._clock = clock
         self._max_staleness_s = max_staleness_s
         self._revision = 0
@@ -51,7 +60,7 @@ class StateFollower:
         """
         began = self._clock.monotonic_s()
         revision = self._store.revision()  # first: what changes meanwhile is then read twice, never missed
-        for kind in (Customer, Ticket, AccessRequest, Grant, Authorization, Usage):
+        for kind in (Customer, Ticket, AccessRequest, Grant, Authorization, Usage, Revocation):
             self._apply(self._store.all(kind))
         self._caught_up(revision, began)
 
@@ -81,5 +90,7 @@ class StateFollower:
         for noun in nouns:
             if isinstance(noun, Customer):
                 self._customers.put(noun)
+            elif isinstance(noun, Revocation):
+                self._revocations.put(noun)
             else:
                 self._desk.put(noun)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
+from gateway.identity import Revocation
 from gateway.justification import AccessRequest, Authorization, Grant, Ticket, Usage
 
 metadata = MetaData()
@@ -73,9 +74,9 @@ usage = Table("grant_usage", metadata, _text("grant", primary_key=True), _instan
 revocation = Table(
     "revocation",
     metadata,
-    _text("kind", primary_key=True),
-    _text("value", primary_key=True),
-    _instant("revoked_us"),
+    _text("id", primary_key=True),
+    *map(_text, ("kind", "value", "issuer")),
+    *map(_instant, ("revoked_us", "issued_until_us")),
 )
 change = Table(
     "change",
@@ -94,6 +95,7 @@ NOUNS: Mapping[type[Any], Table] = {
     Grant: grant,
     Authorization: authorization,
     Usage: usage,
+    Revocation: revocation,
 }
 """The nouns that are one row each. A customer is several: itself and its plans."""
 

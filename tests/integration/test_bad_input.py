@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from gateway.demo.identity_provider import AUDIENCE, ISSUER
 from gateway.demo.stores import Addresses
 from gateway.demo.world import PRIYA, SAM
+from gateway.identity import Revocation, Revoked
 from gateway.ledger import verify
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
@@ -242,3 +243,17 @@ async def test_a_browser_gets_the_denial_as_a_page(site: Running) -> None:
     assert (status, headers["Content-Type"]) == (403, "text/html; charset=utf-8")
     assert b"outside-home" in body
     assert headers["Residency-Decision"].encode() in body
+
+
+async def test_a_revoked_subject_or_token_is_refused_at_the_next_poll(site: Running) -> None:
+    """A revocation in the state reaches the doors, remembered tokens included."""
+    assert (await site.ask(SAM, PATH))[0] == 200
+    site.world.state.put(Revocation("subject:sam:", Revoked.SUBJECT, "sam", "", 1))
+    await site.gateway.rooms.follower.poll()
+    status, headers, _ = await site.ask(SAM, PATH)
+    assert (status, site.entry(headers["Residency-Decision"])["rule"]) == (401, "unauthenticated")
+    token = signed(site, sub="ann", jti="stolen")
+    assert (await ask_with(site, f"Bearer {token}"))[0] == 200
+    site.world.state.put(Revocation("token:stolen:", Revoked.TOKEN, "stolen", "", 1))
+    await site.gateway.rooms.follower.poll()
+    assert (await ask_with(site, f"Bearer {token}"))[0] == 401

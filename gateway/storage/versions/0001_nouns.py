@@ -56,7 +56,12 @@ def upgrade() -> None:
         *map(whole, ("starts_us", "ends_us", "withdrawn_us")),
     )
     op.create_table("grant_usage", text("grant", primary_key=True), *map(whole, ("requests", "bytes")))
-    op.create_table("revocation", text("kind", primary_key=True), text("value", primary_key=True), whole("revoked_us"))
+    op.create_table(
+        "revocation",
+        text("id", primary_key=True),
+        *map(text, ("kind", "value", "issuer")),
+        *map(whole, ("revoked_us", "issued_until_us")),
+    )
     op.create_table(
         "change",
         sa.Column("revision", sa.Integer, primary_key=True, autoincrement=True),
