@@ -270,10 +270,10 @@ class _NoCredentials:
 
 
 class _NoRecord:
-    async def append(self, entry: Mapping[str, object], *, permit: bool = False) -> int:
+    async def append(self, entry: object, *, permit: bool = False) -> int:
         raise LedgerUnavailable("nothing is recorded in a rehearsal")
 
-    def submit(self, entry: Mapping[str, object]) -> object:
+    def submit(self, entry: object) -> object:
         raise LedgerUnavailable("nothing is recorded in a rehearsal")
 
 

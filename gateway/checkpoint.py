@@ -12,14 +12,18 @@ Every door calls :meth:`Checkpoint.decide`. It takes these steps, in this order,
 Invariants: a step that fails denies, and the steps after it still establish what they can, for the record; whatever
 happens, one decision is recorded for each call, or :class:`LedgerUnavailable` is raised and nothing may pass; a
 :class:`Decision` in hand is a durable one. No protocol, no rule and no I/O but the ledger's lives here.
+
+Steps 1 to 4 are taken for every request. Where they establish exactly what they did before, step 5 remembers its
+verdict, and step 6 the form of the entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 import uuid_utils
@@ -30,6 +34,7 @@ from gateway.clock import Clock, rfc3339
 from gateway.errors import GatewayError, Malformed, Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
 from gateway.justification import Desk, Justification, TicketKind
+from gateway.ledger.entry import Entry, Template
 from gateway.location import Assurance, Location
 from gateway.policy import DataKind, Effect, Facts, Plan, RoleScope, RoleTable, Verdict
 
@@ -42,6 +47,7 @@ UNAVAILABLE = Verdict(Effect.DENY, ("unavailable",), "")
 
 MAX_REASON = 1_000
 MAX_TICKET = 128
+REMEMBERED = 4_096
 
 NOBODY = Principal(subject="", issuer="", kind=Kind.PERSONNEL, roles=frozenset())
 NOWHERE = Location(address="", signals=())
@@ -106,9 +112,21 @@ class Decision(NamedTuple):
     facts: Facts | None = None
     sequence: int = -1
 
+    def at(self, sequence: int) -> Decision:
+        """The same, recorded there."""
+        return Decision(*self[:-1], sequence)
+
     @property
     def permitted(self) -> bool:
         return self.verdict.effect is Effect.PERMIT
+
+
+class _Judged(NamedTuple):
+    """What the same attempt led to before."""
+
+    facts: Facts
+    verdict: Verdict
+    template: Template
 
 
 class Admission:
@@ -177,9 +195,9 @@ class Judging(Protocol):
 
 
 class Recording(Protocol):
-    async def append(self, entry: Mapping[str, object], *, permit: bool = False) -> int: ...
+    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int: ...
 
-    def submit(self, entry: Mapping[str, object]) -> object: ...
+    def submit(self, entry: Mapping[str, object] | Entry) -> object: ...
 
 
 class Window(Protocol):
@@ -215,6 +233,7 @@ class Checkpoint:
     save_usage: Callable[[str], None] = lambda _grant: None
     deny_outside_window: bool = True
     max_target_bytes: int = 8_190
+    _judged: dict[tuple[object, ...], _Judged] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     async def decide(self, approach: Approach) -> Decision:
         """Judge a request and record the decision; see the steps above.
@@ -231,9 +250,8 @@ class Checkpoint:
         location = self._where(approach, principal, failures)
         target, classified = self._what(approach, failures)
         attempt = self._attempt(approach, principal, location, target, classified, now_us)
-        decision = self._judge(attempt, failures)
-        sequence = await self.ledger.append(self.entry_of(decision, approach), permit=decision.permitted)
-        return decision._replace(sequence=sequence)
+        decision, entry = self._judge_again(attempt, approach, failures)
+        return decision.at(await self.ledger.append(entry, permit=decision.permitted))
 
     def rehearse(self, approach: Approach, principal: Principal) -> Decision:
         """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""
@@ -332,6 +350,47 @@ class Checkpoint:
         customer = self.customers.get(resource.customer)
         return customer.plan_at(now_us) if customer else None
 
+    def _judge_again(
+        self, attempt: Attempt, approach: Approach, failures: list[GatewayError]
+    ) -> tuple[Decision, Mapping[str, object] | Entry]:
+        """The decision and its entry, from memory where the same was judged before."""
+        key = None if failures else self._key(attempt, approach)
+        judged = self._judged.get(key) if key else None
+        if judged and attempt.target:
+            id_, time_us = str(uuid_utils.uuid7()), attempt.time_us
+            entry = judged.template.fill((id_, attempt.target.path, rfc3339(time_us), time_us))
+            return Decision(id_, attempt, judged.verdict, self.policy.version, "", judged.facts), entry
+        decision = self._judge(attempt, failures)
+        fields = self.entry_of(decision, approach)
+        if key and decision.facts and not decision.problem:
+            self._remember(key, _Judged(decision.facts, decision.verdict, Template(fields, _VARYING)))
+        return decision, fields
+
+    def _key(self, attempt: Attempt, approach: Approach) -> tuple[object, ...] | None:
+        """All that a verdict and its entry rest on, but for the instant and the path; None where it cannot be told."""
+        try:
+            return (
+                attempt.principal,
+                attempt.location,
+                attempt.resource,
+                attempt.justification,
+                attempt.plan,
+                attempt.plan_id,
+                attempt.home,
+                self._is_home(attempt),
+                self._support_closed(attempt),
+                self.policy.version,
+                approach.door,
+                approach.method,
+            )
+        except Exception:  # whoever judges meets it too, and says so
+            return None
+
+    def _remember(self, key: tuple[object, ...], judged: _Judged) -> None:
+        if len(self._judged) >= REMEMBERED:
+            self._judged.clear()
+        self._judged[key] = judged
+
     def _judge(self, attempt: Attempt, failures: list[GatewayError]) -> Decision:
         facts: Facts | None = None
         verdict, problem = _refusal(failures)
@@ -370,9 +429,13 @@ class Checkpoint:
             incident=personnel and why.incident,
             grant=personnel and why.grant is not None,
             authorization=personnel and why.authorization is not None,
-            storage_home=resource.scope is Scope.UNROUTED or self.store_is_home(resource.store, attempt.home),
+            storage_home=self._is_home(attempt),
             support_closed=personnel and self._support_closed(attempt),
         )
+
+    def _is_home(self, attempt: Attempt) -> bool:
+        resource = attempt.resource
+        return resource.scope is Scope.UNROUTED or self.store_is_home(resource.store, attempt.home)
 
     def _role(self, principal: Principal, resource: Resource) -> RoleScope:
         """Where there is no route there is nothing that a role could be asked about: ``unclassified`` says so."""
@@ -447,23 +510,38 @@ class Checkpoint:
         """Hand the completion to the ledger; nobody waits for it."""
         now_us = self.clock.now_us()
         decision = admission.decision
-        entry: dict[str, Any] = {
-            "kind": "completion",
-            "version": 1,
-            "id": str(uuid_utils.uuid7()),
-            "time": rfc3339(now_us),
-            "time_us": now_us,
-            "decision": decision.id,
-            "outcome": outcome,
-            "status": status,
-            "bytes": admission.bytes_out,
-            "bytes_in": admission.bytes_in,
-            "duration_ms": max(0, now_us - decision.attempt.time_us) // 1_000,
-            "node": self.node,
-        }
-        self.ledger.submit(entry)
+        values = (
+            admission.bytes_out,
+            admission.bytes_in,
+            decision.id,
+            max(0, now_us - decision.attempt.time_us) // 1_000,
+            str(uuid_utils.uuid7()),
+            outcome,
+            status,
+            rfc3339(now_us),
+            now_us,
+        )
+        self.ledger.submit(_completions(self.node).fill(values))
 
 
+@lru_cache(maxsize=1)
+def _completions(node: str) -> Template:
+    """What completions share; the others stand in the order of their names, as their values do above."""
+    values: dict[str, str | int] = {
+        "bytes": 0,
+        "bytes_in": 0,
+        "decision": "?",
+        "duration_ms": 0,
+        "id": "?",
+        "outcome": "?",
+        "status": 0,
+        "time": "?",
+        "time_us": 0,
+    }
+    return Template({"kind": "completion", "version": 1, "node": node, **values}, tuple(values))
+
+
+_VARYING = ("id", "path", "time", "time_us")
 _DATA_KINDS = {kind.value: kind for kind in DataKind if kind is not DataKind.OTHER}
 
 

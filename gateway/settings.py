@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic import ValidationInfo as Info
@@ -35,7 +36,7 @@ def _resolve(value: Path, info: Info) -> Path:
 
 def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535 or not host:
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535 or not host:
         raise ValueError('expected "address:port", such as "127.0.0.1:8080"')
     try:
         ipaddress.ip_address(host.strip("[]"))
@@ -49,8 +50,8 @@ def _network(value: object) -> object:
         raise ValueError('expected a network in CIDR form, such as "10.20.0.0/16"')
     try:
         return ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f'expected a network in CIDR form, such as "10.20.0.0/16" ({error})') from None
+    except ValueError:
+        raise ValueError('expected a network in CIDR form without host bits, such as "10.20.0.0/16"') from None
 
 
 def _jwks(value: str, info: Info) -> str:
@@ -85,6 +86,10 @@ class Section(BaseModel):
     """A table of the file: frozen, and closed to keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Nothing: any value may have come from ``{env}`` or ``{file}``."""
+        return iter(())
 
 
 class GatewaySettings(Section):
@@ -198,7 +203,7 @@ class RouteSettings(Section):
     methods: Mapping[str, Literal["read", "write", "delete", "export"]] = Field(default_factory=dict)
     customer_header: str | None = None
     customer_host: str | None = None
-    customer: str | None = None
+    customer: Name | None = None
     many_customers: bool = False
 
 
@@ -226,13 +231,21 @@ class Settings(Section):
     route: Annotated[tuple[RouteSettings, ...], Field(min_length=1)]
 
 
+class _Secret(str):
+    """Text that no error shows, wherever it stands."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "a secret"
+
+
 @dataclass(slots=True)
 class _Secrets:
-    """Replaces ``{env}`` and ``{file}`` by their values and remembers where they stood."""
+    """Replaces ``{env}`` and ``{file}`` by their values."""
 
     base: Path
     environ: Mapping[str, str]
-    keys: set[str] = field(default_factory=set)
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def resolve(self, node: Any, key: str = "") -> Any:
@@ -241,8 +254,7 @@ class _Secrets:
         if not isinstance(node, dict):
             return node
         if set(node) in ({"env"}, {"file"}):
-            self.keys.add(key)
-            return self._read(node, key)
+            return _Secret(self._read(node, key))
         return {name: self.resolve(item, f"{key}.{name}" if key else name) for name, item in node.items()}
 
     def _read(self, node: dict[str, Any], key: str) -> str:
@@ -253,9 +265,9 @@ class _Secrets:
             return (self.base / str(name)).read_text("utf-8").rstrip("\n")
         except KeyError:
             self.problems.append((key, f"the environment has no {name}; set it, or name another variable"))
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
             self.problems.append(
-                (key, f"cannot read the file {name} ({error.__class__.__name__}); check path and permissions")
+                (key, f"cannot read the file {str(name)!r} ({error.__class__.__name__}); check path and permissions")
             )
         return ""
 
@@ -288,7 +300,7 @@ def parse(raw: Mapping[str, Any], *, path: Path, environ: Mapping[str, str]) -> 
         settings = Settings.model_validate(document, context={"base": base})
     except ValidationError as error:
         unread = {key for key, _ in secrets.problems}
-        problems += [f"{path}: {line}" for line in _lines(error, document, secrets.keys, unread)]
+        problems += [f"{path}: {line}" for line in _lines(error, document, unread)]
     problems += [
         f"{path}: {key}: {what}" for key, what in _contradictions(document, {key for key, _ in secrets.problems})
     ]
@@ -307,14 +319,13 @@ def _with_absolute_database(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(update={"state": settings.state.model_copy(update={"url": absolute})})
 
 
-def _lines(error: ValidationError, document: Any, secret: set[str], unread: set[str]) -> Iterator[str]:
+def _lines(error: ValidationError, document: Any, unread: set[str]) -> Iterator[str]:
     details = error.errors(include_url=False)
     for detail in details:
         key = _key(detail["loc"])
         if key in unread or _follows(detail, details):
             continue
-        came = "a secret" if key in secret else _came(document, detail["loc"])
-        yield f"{key}: {_explain(detail, came)}"
+        yield f"{key}: {_explain(detail, _came(document, detail['loc']))}"
 
 
 def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
@@ -337,6 +348,8 @@ def _came(document: Any, location: tuple[int | str, ...]) -> str:
             node = node[part]
         except (KeyError, IndexError, TypeError):
             return "nothing"
+    if isinstance(node, dict | list):  # not what it holds: a [store] for a [[store]] would show its url
+        return "a table" if isinstance(node, dict) else "an array"
     text = repr(node)
     return text if len(text) <= 80 else text[:77] + "…"
 
@@ -377,19 +390,19 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
     """Faults between keys, looked for in the raw document so that a fault elsewhere does not hide them."""
     yield from _repeated(document, "store", "name")
     yield from _repeated(document.get("identity"), "issuer", "issuer", prefix="identity.")
-    stores = {item.get("name") for item in _tables(document, "store")}
+    stores = {item["name"] for item in _tables(document, "store") if isinstance(item.get("name"), str)}
     for index, route in enumerate(_tables(document, "route")):
         name = route.get("store")
         if isinstance(name, str) and name not in stores:
             yield (
                 f"route[{index}].store",
-                f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(str, stores))) or 'none'}",
+                f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(repr, stores))) or 'none'}",
             )
         yield from ((f"route[{index}]", what) for what in _customer_sources(route))
     for index, store in enumerate(_tables(document, "store")):
         url = store.get("url")
         unread = f"store[{index}].url" in unresolved
-        if not unread and isinstance(url, str) and not re.match(r"^(https?|ftps?|sftp)://[^/\s]+", url):
+        if not unread and isinstance(url, str) and not _is_store_url(url):
             yield (
                 f"store[{index}].url",
                 "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
@@ -401,6 +414,16 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):
         yield "state.url", "got another database; expected sqlite:///path (PostgreSQL is not supported by this version)"
+
+
+def _is_store_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        has_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    is_text = value.isascii() and value.isprintable() and " " not in value
+    return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "sftp"}
 
 
 def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:

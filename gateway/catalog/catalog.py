@@ -55,9 +55,12 @@ class Catalog:
 def _only(name: str, values: Sequence[str]) -> str:
     if len(values) > 1:
         raise Malformed(f"the header {name} came {len(values)} times; expected it once")
-    return values[0].strip() if values else ""
+    return values[0].strip(" \t") if values else ""  # white space as RFC 9110 §5.6.3 has it, no other
 
 
 def _bare(host: str) -> str:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() and ":" in host else host
-    return name.rstrip(".").lower()
+    """The name in a Host header, or "" where it is not ASCII: in small letters, a Kelvin sign would become a k."""
+    if not host.isascii():
+        return ""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).removesuffix(".").lower()

@@ -76,6 +76,11 @@ class Customers:
     def get(self, key: str) -> Customer | None:
         return self._customers.get(key)
 
+    def remove(self, key: str) -> None:
+        """Forget a customer; one that is not known stays so."""
+        self._customers.pop(key, None)
+        self._with_plans.discard(key)
+
     def __len__(self) -> int:
         return len(self._customers)
 
@@ -87,3 +92,9 @@ class Customers:
     def any_protected(self, instant_us: int) -> bool:
         """Whether any customer has a plan in effect."""
         return next(self.protected(instant_us), None) is not None
+
+    def next_change_us(self, instant_us: int) -> int | None:
+        """The first instant after the one given at which some plan begins or ends, or None."""
+        plans = (plan for key in self._with_plans for plan in self._customers[key].plans)
+        changes = (change for plan in plans for change in (plan.starts_us, plan.ends_us))
+        return min((change for change in changes if change > instant_us), default=None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Action(StrEnum):
@@ -24,8 +24,7 @@ class Scope(StrEnum):
     UNROUTED = "unrouted"  # no route: neither store nor data class can be told
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A piece of customer data.
 
     Attributes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from gateway.catalog.resource import Action
+from gateway.catalog.target import canonical
 from gateway.errors import ConfigurationError, Malformed
 from gateway.settings import RouteSettings
 
@@ -27,7 +28,10 @@ DEFAULT_ACTIONS: Mapping[str, Action] = {
 }
 _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _REST = re.compile(r"\{[a-z_][a-z0-9_]*\.\.\.\}")
-_LITERAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,=:@%-]+")
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
+_NEVER_FORWARDED = frozenset(("CONNECT", "TRACE"))  # a tunnel past the checkpoint, and an echo of what we add
+_CUSTOMER = "{customer}"
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Route:
         """
         found = self.actions.get(method)
         if found is None:
-            raise Malformed(f"the method {method[:32]!r} is not forwarded here; expected one of {', '.join(self.actions)}")
+            expected = ", ".join(self.actions)
+            raise Malformed(f"the method {method[:32]!r} is not forwarded here; expected one of {expected}")
         return found
 
     def upstream_path(self, path: str) -> str:
@@ -143,13 +148,16 @@ def _walk(node: _Node, segments: list[str], at: int) -> list[Route]:
 def _route(settings: RouteSettings) -> Route:
     parts = settings.path.split("/")[1:]
     has_rest = bool(parts) and _REST.fullmatch(parts[-1]) is not None
-    segments = tuple(_segment(part, settings.path) for part in (parts[:-1] if has_rest else parts) if part or len(parts) > 1)
+    fixed = parts[:-1] if has_rest else parts
+    segments = tuple(_segment(part, settings.path) for part in fixed if part or len(parts) > 1)
     names = [part[1:-1] for part in parts if _VARIABLE.fullmatch(part)]
     if len(set(names)) != len(names):
         raise ValueError(f"{settings.path!r} names a variable twice; expected each once")
     strip = settings.strip.rstrip("/")
-    if strip and not (settings.path + "/").startswith(strip + "/"):
-        raise ValueError(f"strip: got {settings.strip!r}; expected the beginning of {settings.path!r}, up to a slash")
+    if strip and ("{" in strip or not (settings.path + "/").startswith(strip + "/")):
+        raise ValueError(
+            f"strip: got {settings.strip!r}; expected the literal beginning of {settings.path!r}, up to a slash"
+        )
     return Route(
         template=settings.path,
         store=settings.store,
@@ -158,9 +166,9 @@ def _route(settings: RouteSettings) -> Route:
         has_rest=has_rest,
         customer_at=parts.index("{customer}") if "{customer}" in parts else None,
         host=_host(settings),
-        host_text=settings.customer_host or settings.host or "",
+        host_text=(settings.customer_host or settings.host or "").lower(),
         strip=strip,
-        actions={**DEFAULT_ACTIONS, **{name.upper(): Action(value) for name, value in settings.methods.items()}},
+        actions=_actions(settings),
         customer=settings.customer,
         customer_header=settings.customer_header,
         many_customers=settings.many_customers,
@@ -170,18 +178,40 @@ def _route(settings: RouteSettings) -> Route:
 def _segment(part: str, template: str) -> str | None:
     if _VARIABLE.fullmatch(part):
         return None
-    if not _LITERAL.fullmatch(part) or part in (".", ".."):
-        raise ValueError(f"{template!r}: got the segment {part!r}; expected plain characters, {{name}}, or {{rest...}} at the end")
+    if not _is_canonical(part):
+        raise ValueError(
+            f"{template!r}: got the segment {part!r}; expected its canonical form, {{name}}, or {{rest...}} at the end"
+        )
     return part
+
+
+def _is_canonical(segment: str) -> bool:
+    """Whether a literal segment can match at all: only canonical paths are looked up."""
+    try:
+        return bool(segment) and canonical(f"/{segment}", max_bytes=len(segment) + 1).path == f"/{segment}"
+    except Malformed:
+        return False
+
+
+def _actions(settings: RouteSettings) -> Mapping[str, Action]:
+    named = {name.upper(): Action(value) for name, value in settings.methods.items()}
+    for name in named:
+        if not _METHOD.fullmatch(name) or name in _NEVER_FORWARDED:
+            raise ValueError(f"methods: got {name!r}; expected the name of a method, and neither CONNECT nor TRACE")
+    return {**DEFAULT_ACTIONS, **named}
 
 
 def _host(settings: RouteSettings) -> re.Pattern[str] | None:
     text = (settings.customer_host or settings.host or "").lower()
     if not text:
         return None
-    before, variable, after = text.partition("{customer}")
-    if bool(settings.customer_host) != bool(variable):
-        raise ValueError(f'got the host {text!r}; expected customer_host = "{{customer}}.example.com", or host without it')
+    before, variable, after = text.partition(_CUSTOMER)
+    if bool(settings.customer_host) != bool(variable) or (settings.host and settings.customer_host):
+        raise ValueError(
+            f'got the host {text!r}; expected customer_host = "{{customer}}.example.com", or host without it'
+        )
+    if not _HOST.fullmatch(f"{before}x{after}" if variable else text):
+        raise ValueError(f"got the host {text!r}; expected a host name without a port")
     return re.compile(re.escape(before) + (r"(?P<customer>[a-z0-9-]{1,63})" if variable else "") + re.escape(after))
 
 
@@ -197,9 +227,18 @@ def _overlap(one: Route, other: Route) -> bool:
 
 
 def _hosts_overlap(one: Route, other: Route) -> bool:
-    if one.host is None or other.host is None or one.host_text == other.host_text:
-        return True
-    if "{customer}" in one.host_text and "{customer}" in other.host_text:
-        return True  # two patterns: refused rather than reasoned about
-    pattern, text = (one.host, other.host_text) if "{customer}" in one.host_text else (other.host, one.host_text)
-    return pattern.fullmatch(text.lower()) is not None
+    """Whether some host could fit both: label by label, since a customer's part of a host holds no dot."""
+    ours, theirs = one.host_text.split("."), other.host_text.split(".")
+    return len(ours) == len(theirs) and all(map(_labels_overlap, ours, theirs))
+
+
+def _labels_overlap(one: str, other: str) -> bool:
+    if _CUSTOMER not in one and _CUSTOMER not in other:
+        return one == other
+    (before, after), (start, end) = _ends(one), _ends(other)
+    return (before.startswith(start) or start.startswith(before)) and (after.endswith(end) or end.endswith(after))
+
+
+def _ends(label: str) -> tuple[str, str]:
+    before, variable, after = label.partition(_CUSTOMER)
+    return (before, after) if variable else (label, label)

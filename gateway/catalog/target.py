@@ -21,7 +21,7 @@ MAX_SEGMENTS = 512
 _ALREADY = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@\[\]-]+)+")
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*")
 _QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]/?^`{|}-]|%[0-9A-Fa-f]{2})*")
-_AUTHORITY = re.compile(r"//+[^/]*[.:@]")
+_AUTHORITY = re.compile(r"//+[^/]*(?:[.:@]|%3A|%40)")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFUSED = {octet: f"%{octet:02X}" for octet in (*range(0x20), 0x7F, *b"/\\;%?#")}
@@ -54,11 +54,14 @@ def canonical(raw: str, *, max_bytes: int, allow: frozenset[str] = frozenset()) 
         return Target(_bounded(path), query)
     if not path.startswith("/"):
         raise Malformed("the request target is not a path; expected one that begins with /")
-    if not _PATH.fullmatch(path) or _AUTHORITY.match(path):
-        raise Malformed("the path holds an authority, or a character that may not stand in a path unencoded")
+    if not _PATH.fullmatch(path):
+        raise Malformed("the path holds a character that may not stand in a path unencoded")
     if ";" in path and ";" not in allow:
         raise Malformed("the path holds a ';', which stores read in different ways")
-    return Target(_bounded(_resolve(_normalise(path, allow))), query)
+    normal = _normalise(path, allow)
+    if _AUTHORITY.match(normal):
+        raise Malformed("the path begins with // and an authority; expected a path that begins with one slash")
+    return Target(_bounded(_resolve(normal)), query)
 
 
 def _normalise(path: str, allow: frozenset[str]) -> str:

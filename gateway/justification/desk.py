@@ -20,6 +20,8 @@ from gateway.justification.nouns import (
     Usage,
 )
 
+NOTHING = Justification()
+
 
 class Desk:
     """Tickets by id, grants by subject, authorizations by customer, usage by grant."""
@@ -59,6 +61,8 @@ class Desk:
             reason: free text from the request.
             now_us: the instant of the attempt.
         """
+        if not cited and not reason:
+            return NOTHING
         if not cited or not self.fresh():
             return Justification(cited=cited, reason=reason)
         found = self._tickets.get(cited)

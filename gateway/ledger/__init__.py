@@ -12,7 +12,7 @@ is never changed; no entry is cut; when an entry cannot be made durable, whoever
 from __future__ import annotations
 
 from gateway.ledger.appender import FreeSpace, Ledger
-from gateway.ledger.entry import Entry, administrative, encode, seal
+from gateway.ledger.entry import Entry, Template, administrative, encode, seal
 from gateway.ledger.export import FORMATS
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.merkle import Frontier, leaf_hash
@@ -33,6 +33,7 @@ __all__ = [
     "Projection",
     "Query",
     "Report",
+    "Template",
     "administrative",
     "encode",
     "leaf_hash",

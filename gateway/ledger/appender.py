@@ -1,9 +1,10 @@
 """Appending from an event loop: many wait, one thread commits, one sync serves all that waited.
 
-Invariants: a batch is whatever came while the last one was being synced, so nobody waits for a timer; entries are
-committed in the order in which they were handed in; an entry that was queued is committed even if whoever waits for it
-is cancelled; the queue is bounded; a waiter is told a sequence only once its entry is durable, and is told *something*
-within the commit timeout.
+Invariants: a batch is whatever came while the last one was being synced, so nobody waits for a timer; what nobody waits
+for (a completion) begins no batch of its own: it rides with the next, or goes after :data:`RIDE_S`, and is handed in
+once more when its batch failed; entries are committed in the order in which they were handed in; an entry that was
+queued is committed even if whoever waits for it is cancelled; the queue is bounded; a waiter is told a sequence only
+once its entry is durable, and is told *something* within the commit timeout.
 
 Everything but the file belongs to the loop's thread; the file belongs to the committing thread.
 """
@@ -32,6 +33,7 @@ from gateway.ledger.file import LedgerFile, Outcome
 log = structlog.get_logger(__name__)
 
 PROBE_S = 1.0
+RIDE_S = 0.02
 SPACE_CHECK_S = 1.0
 
 
@@ -74,8 +76,9 @@ class FreeSpace:
 
 class _Waiting(NamedTuple):
     entry: Entry
-    permit: bool
-    future: asyncio.Future[int]
+    permit: bool = False
+    future: asyncio.Future[int] | None = None  # of whoever waits for it
+    last: bool = False  # not to be handed in again
 
 
 class Ledger:
@@ -98,10 +101,12 @@ class Ledger:
         self._waiting: deque[_Waiting] = deque()
         self._batch: Sequence[_Waiting] = ()
         self._begun = False  # a batch is under way, or about to be
+        self._awaited = False  # somebody waits for one of those waiting
         self._stalled = False
         self._closed = False
         self._problem = ""
         self._timer: asyncio.TimerHandle | None = None
+        self._ride: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
     @classmethod
@@ -149,11 +154,11 @@ class Ledger:
     def healthy(self) -> bool:
         return not self._problem
 
-    async def append(self, entry: Mapping[str, object], *, permit: bool = False) -> int:
+    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int:
         """Write an entry and wait until it is durable. Being cancelled does not take it back.
 
         Args:
-            entry: its fields.
+            entry: sealed, or its fields.
             permit: refuse it when the disk is low, so that room is left for denials and administrative entries.
 
         Returns:
@@ -167,29 +172,36 @@ class Ledger:
         """
         if self._stalled:
             raise LedgerUnavailable(self._problem)
-        return await self.submit(entry, permit=permit)
+        return await self.enqueue(entry, permit=permit)
 
-    def submit(self, entry: Mapping[str, object], *, permit: bool = False) -> asyncio.Future[int]:
-        """Hand an entry in without waiting, such as a completion; see :meth:`append` for what may be raised.
+    def enqueue(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> asyncio.Future[int]:
+        """Hand an entry in; see :meth:`append` for what may be raised.
 
         Returns:
             What will be its sequence, or the failure.
         """
-        if self._closed:
-            raise LedgerUnavailable("the ledger is closed; nothing more is recorded")
-        sealed = seal(entry)
-        if len(self._waiting) + len(self._batch) >= self._queue_entries:
-            raise LedgerFull(f"{self._queue_entries} entries wait for the ledger already; try again")
         future: asyncio.Future[int] = self._loop.create_future()
-        self._waiting.append(_Waiting(sealed, permit, future))
+        self._queue(_Waiting(self._sealed(entry), permit, future))
+        self._awaited = True
         if not self._begun:
             self._begun = True
             self._loop.call_soon(self._begin)  # so that all of this turn of the loop share the batch
         return future
 
+    def submit(self, entry: Mapping[str, object] | Entry) -> None:
+        """Hand in an entry that nobody waits for, such as a completion; see :meth:`append` for what may be raised.
+
+        If its batch fails, it is handed in once more; if that fails too, the log says which entry was lost.
+        """
+        self._queue(_Waiting(self._sealed(entry)))
+        if not self._begun:
+            self._let_ride()
+
     async def close(self) -> None:
         """Commit everything that waits, and close the file. A commit that hangs is waited for only so long."""
         self._closed = True
+        if self._waiting and not self._begun:
+            self._begin()
         if self._begun:
             self._drained = self._loop.create_future()
             done, _ = await asyncio.wait([self._drained], timeout=2 * self._commit_timeout_s)
@@ -201,9 +213,28 @@ class Ledger:
         await self._thread.call(self._file.close)
         self._thread.stop()
 
+    def _sealed(self, entry: Mapping[str, object] | Entry) -> Entry:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed; nothing more is recorded")
+        return entry if isinstance(entry, Entry) else seal(entry)
+
+    def _queue(self, waiting: _Waiting) -> None:
+        if len(self._waiting) + len(self._batch) >= self._queue_entries:
+            raise LedgerFull(f"{self._queue_entries} entries wait for the ledger already; try again")
+        self._waiting.append(waiting)
+
+    def _let_ride(self) -> None:
+        if self._ride is None:
+            self._ride = self._loop.call_later(RIDE_S, self._arrive)
+
+    def _arrive(self) -> None:
+        self._ride = None
+        if self._waiting and not self._begun:
+            self._begin()
+
     def _begin(self) -> None:
         """Start on all that waits; on nothing, it is a probe of whether the ledger can be written again."""
-        self._begun = True
+        self._begun, self._awaited = True, False
         self._batch = tuple(self._waiting)
         self._waiting.clear()
         self._stop_timer()
@@ -225,20 +256,37 @@ class Ledger:
         else:
             problem, outcomes = result
         self._note(problem, len(batch))
+        self._hand_in_again(batch, outcomes)
         self._go_on()
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            _tell(waiting.future, outcome)
+            if waiting.future:
+                _tell(waiting.future, outcome)
+
+    def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        """What failed and nobody waits for, before all that came since; its id keeps it from standing there twice."""
+        failed = [
+            waiting
+            for waiting, outcome in zip(batch, outcomes, strict=True)
+            if waiting.future is None and isinstance(outcome, LedgerUnavailable)
+        ]
+        for waiting in failed:
+            if waiting.last:
+                log.error("ledger_entry_lost", id=waiting.entry.id)
+        self._waiting.extendleft(waiting._replace(last=True) for waiting in reversed(failed) if not waiting.last)
 
     def _go_on(self) -> None:
-        if self._waiting:
+        if self._awaited or (self._closed and self._waiting):
             self._begin()
             return
         self._begun = False
         self._stop_timer()
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
-        elif self._problem and not self._file.failure:
-            self._timer = self._loop.call_later(PROBE_S, self._probe)
+        elif self._problem:
+            if not self._file.failure:
+                self._timer = self._loop.call_later(PROBE_S, self._probe)  # what waits rides with it
+        elif self._waiting:
+            self._let_ride()
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -254,7 +302,8 @@ class Ledger:
         problem = f"the ledger: a commit takes longer than {self._commit_timeout_s} s; check the disk"
         self._note(problem, len(self._batch) + len(self._waiting))
         for waiting in (*self._batch, *self._waiting):
-            _tell(waiting.future, LedgerUnavailable(self._problem))
+            if waiting.future:
+                _tell(waiting.future, LedgerUnavailable(self._problem))
 
     def _note(self, problem: str, entries: int) -> None:
         if problem:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 import orjson
@@ -39,6 +40,9 @@ COLUMNS = (
     "object",
 )
 """What the index holds of an entry, in the order of :func:`derive`."""
+
+_FIELDS = {"grant_id": "grant", "country": ""}
+"""Columns that are not named as the field at the top of an entry that they hold."""
 
 _SCALARS = frozenset({str, int, bool})
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
@@ -75,6 +79,57 @@ def seal(fields: Mapping[str, object]) -> Entry:
     return Entry(body, leaf_hash(body), derive(fields))
 
 
+class Template:
+    """Decisions or completions that differ in a few values: what they share is put in canonical form once.
+
+    Invariant: ``Template(fields, varying).fill(values)`` is ``seal(fields | dict(zip(varying, values)))``, to the byte.
+    """
+
+    __slots__ = ("_body", "_columns", "_constant", "_head", "_types")
+
+    def __init__(self, fields: Mapping[str, object], varying: Sequence[str]) -> None:
+        """Args:
+            fields: those of one such entry.
+            varying: names of texts and integers at its top whose values differ, ``id``, ``time`` and ``time_us`` among
+                them, in the order of their names.
+
+        Raises:
+            UsageError: as for :func:`seal`.
+            ValueError: another order, or another kind of value.
+        """
+        self._types = tuple(type(fields[name]) for name in varying)
+        if list(varying) != sorted({*varying, "id", "time", "time_us"} - {"kind", "version"}):
+            raise ValueError("what varies is id, time, time_us and others, in the order of their names")
+        if not {str, int}.issuperset(self._types) or fields.get("kind") == "administrative":
+            raise ValueError("what varies are texts and integers at the top of a decision or a completion")
+        self._constant = seal(fields).columns
+        self._body = b"{%b}" % b",".join(_literal(name, fields[name], name in varying) for name in sorted(fields))
+        self._head = itemgetter(varying.index("id"), varying.index("time"))
+        places = {name: len(COLUMNS) + place for place, name in enumerate(varying)}
+        self._columns = itemgetter(*(places.get(_FIELDS.get(name, name), at) for at, name in enumerate(COLUMNS)))
+
+    def fill(self, values: tuple[str | int, ...]) -> Entry:
+        """The entry with these values, in the order of what varies.
+
+        Raises:
+            UsageError: as for :func:`seal`.
+        """
+        if tuple(map(type, values)) != self._types or not all(self._head(values)):
+            raise UsageError("an entry's values are not of the kind that its template has, or its id or time is empty")
+        try:
+            body = self._body % tuple([orjson.dumps(value, None, _OPTIONS) for value in values])
+        except TypeError as error:
+            raise _not_canonical(error) from error
+        return Entry(_within_bounds(body), leaf_hash(body), self._columns(self._constant + values))
+
+
+def _literal(name: str, value: object, varies: bool) -> bytes:
+    """A member of the object, as a format: with a place for its value if that varies."""
+    if varies:
+        return orjson.dumps(name).replace(b"%", b"%%") + b":%b"
+    return orjson.dumps({name: value}, option=_OPTIONS)[1:-1].replace(b"%", b"%%")
+
+
 def encode(fields: Mapping[str, object]) -> bytes:
     """The canonical bytes (RFC 8785) of an object.
 
@@ -86,8 +141,17 @@ def encode(fields: Mapping[str, object]) -> bytes:
     _require_plain(fields.values(), depth=1)
     try:
         body = orjson.dumps(fields, option=_OPTIONS)
-    except TypeError as error:  # orjson's texts name types and ranges, never a value
-        raise UsageError(f"an entry cannot be put in canonical form: {error}") from error
+    except TypeError as error:
+        raise _not_canonical(error) from error
+    return _within_bounds(body)
+
+
+def _not_canonical(error: TypeError) -> UsageError:
+    """In orjson's words, which name types and ranges, never a value."""
+    return UsageError(f"an entry cannot be put in canonical form: {error}")
+
+
+def _within_bounds(body: bytes) -> bytes:
     if len(body) > MAX_BYTES:
         raise UsageError(f"an entry of {len(body)} bytes is refused; at most {MAX_BYTES} are kept, and none is cut")
     return body

@@ -107,10 +107,10 @@ async def test_what_comes_during_a_commit_shares_the_next_one(world: World) -> N
     """One commit serves all that waited, in the order in which they came."""
     async with world.ledger() as ledger:
         await world.hold_up()
-        first = ledger.submit(decision(0))
+        first = ledger.enqueue(decision(0))
         await asyncio.sleep(0)
         await world.until_entered()
-        rest = [ledger.submit(decision(number)) for number in range(1, 20)]
+        rest = [ledger.enqueue(decision(number)) for number in range(1, 20)]
         world.file.gate.set()
         assert await asyncio.gather(first, *rest) == list(range(20))
     assert world.file.batches == [1, 19]
@@ -127,9 +127,9 @@ async def test_a_full_queue_is_told_at_once(world: World) -> None:
     """Those under way count too; what was accepted is written."""
     async with world.ledger(queue_entries=3) as ledger:
         await world.hold_up()
-        accepted = [ledger.submit(decision(0))]
+        accepted = [ledger.enqueue(decision(0))]
         await asyncio.sleep(0)
-        accepted += [ledger.submit(decision(number)) for number in (1, 2)]
+        accepted += [ledger.enqueue(decision(number)) for number in (1, 2)]
         with pytest.raises(LedgerFull):
             await ledger.append(decision(3))
         world.file.gate.set()
@@ -151,7 +151,7 @@ async def test_a_cancelled_waiter_does_not_take_its_entry_out(world: World, unde
     async with world.ledger() as ledger:
         if not under_way:
             await world.hold_up()
-            ledger.submit(decision(0))
+            ledger.enqueue(decision(0))
             await asyncio.sleep(0)
         await world.hold_up()
         task = asyncio.ensure_future(ledger.append(decision(1)))
@@ -223,16 +223,16 @@ async def test_a_commit_that_hangs_is_told_in_time(world: World) -> None:
     """Those under way and those behind are told; new ones are told at once; what was queued still lands."""
     async with world.ledger(commit_timeout_s=0.05) as ledger:
         await world.hold_up()
-        first = ledger.submit(decision(0))
+        first = ledger.enqueue(decision(0))
         await asyncio.sleep(0)
-        behind = ledger.submit(decision(1))
+        behind = ledger.enqueue(decision(1))
         for future in (first, behind):
             with pytest.raises(LedgerUnavailable, match="longer than"):
                 await future
         assert "longer than" in ledger.problem
         with pytest.raises(LedgerUnavailable, match="longer than"):
             await ledger.append(decision(2))
-        ledger.submit(decision(3))  # a completion waits for nobody
+        ledger.enqueue(decision(3))  # a completion waits for nobody
         world.file.gate.set()
         await until_healthy(ledger)
         assert await ledger.append(decision(4)) == 3
@@ -242,11 +242,11 @@ async def test_a_commit_that_hangs_is_told_in_time(world: World) -> None:
 async def test_closing_commits_what_waits(world: World) -> None:
     """Everything handed in before the end is in the file; nothing is accepted after it."""
     async with world.ledger() as ledger:
-        futures = [ledger.submit(decision(number)) for number in range(5)]
+        futures = [ledger.enqueue(decision(number)) for number in range(5)]
     assert [future.result() for future in futures] == list(range(5))
     assert len(world.bodies()) == 5
     with pytest.raises(LedgerUnavailable, match="closed"):
-        ledger.submit(decision(6))
+        ledger.enqueue(decision(6))
 
 
 async def test_closing_waits_for_a_hanging_commit_only_so_long(world: World) -> None:
@@ -254,7 +254,7 @@ async def test_closing_waits_for_a_hanging_commit_only_so_long(world: World) -> 
     ledger = Ledger(world.file, world.space, queue_entries=10, commit_timeout_s=0.02)
     await ledger.start()
     await world.hold_up()
-    future = ledger.submit(decision(0))
+    future = ledger.enqueue(decision(0))
     async with asyncio.timeout(2):
         await ledger.close()
     assert isinstance(future.exception(), LedgerUnavailable)
@@ -299,7 +299,7 @@ async def test_a_low_disk_refuses_permits_and_keeps_room_for_the_rest(world: Wor
 async def test_a_probe_gives_way_to_an_entry(world: World) -> None:
     """An entry that came in the same turn of the loop is the better probe."""
     async with world.ledger() as ledger:
-        future = ledger.submit(decision(0))
+        future = ledger.enqueue(decision(0))
         ledger._probe()
         assert await future == 0
     assert world.file.batches == [1]

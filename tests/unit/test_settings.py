@@ -1,0 +1,371 @@
+"""The configuration: one frozen object, or every fault at once, and never a secret."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from gateway.catalog import RouteTable
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings, load, parse
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "gateway.toml"
+CANARY = "canary-7f3b"
+FILE = Path("/etc/gateway/gateway.toml")
+Document = dict[str, Any]
+
+SMALLEST: Document = {
+    "policy": {"directory": "../policies", "home": ["US"]},
+    "identity": {
+        "issuer": [{"issuer": "https://login.test/", "audience": "gw", "jwks": "keys.json", "algorithms": ["RS256"]}]
+    },
+    "location": {"country_database": "geo/country.mmdb"},
+    "store": [{"name": "crm", "url": "http://127.0.0.1:9101", "country": "US"}],
+    "route": [{"path": "/crm/{customer}/{rest...}", "store": "crm", "data_class": "case"}],
+}
+
+
+def changed(change: Callable[[Document], object]) -> Document:
+    document = copy.deepcopy(SMALLEST)
+    change(document)
+    return document
+
+
+def read(document: Document, environ: Mapping[str, str] | None = None, path: Path = FILE) -> Settings:
+    return parse(document, path=path, environ=environ or {})
+
+
+def told(document: Document) -> str:
+    """What an operator would read: every fault, or nothing."""
+    try:
+        read(document, {"SECRET": CANARY})
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def problems(document: Document, environ: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigurationError) as refusal:
+        read(document, environ)
+    return [line.removeprefix(f"{FILE}: ") for line in refusal.value.problems]
+
+
+def uncommented() -> Document:
+    """The example with every commented-out key in force."""
+    return tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", EXAMPLE.read_text("utf-8")))
+
+
+def keys_of(node: Any, prefix: str = "") -> set[str]:
+    """Every dotted key of a document; the tables of an array count as one."""
+    if isinstance(node, list):
+        return (
+            {key for item in node for key in keys_of(item, prefix)} if node and isinstance(node[0], dict) else {prefix}
+        )
+    if not isinstance(node, dict) or prefix.endswith("methods"):
+        return {prefix}
+    return {key for name, item in node.items() for key in keys_of(item, f"{prefix}.{name}".lstrip("."))}
+
+
+def section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, alone or as an array of tables."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(section_in, get_args(annotation))), None)
+
+
+def fields_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every dotted key of the models, with its default."""
+    found: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        section = section_in(field.annotation)
+        found |= fields_of(section, f"{prefix}{name}.") if section else {prefix + name: field.get_default()}
+    return found
+
+
+def test_example_and_models_have_the_same_keys() -> None:
+    """Every key stands in the example, and the example has no other."""
+    assert keys_of(uncommented()) == set(fields_of(Settings))
+
+
+def test_example_can_be_used_as_it_stands_and_with_everything_in_force() -> None:
+    """It loads either way, and its routes exclude each other."""
+    for found in (load(EXAMPLE, {}), read(uncommented(), path=EXAMPLE)):
+        RouteTable(found.route)
+
+
+def test_commented_key_shows_its_default() -> None:
+    """What is commented out says what holds without it, wherever there is such a value."""
+    shown = keys_of(uncommented()) - keys_of(tomllib.loads(EXAMPLE.read_text("utf-8")))
+    defaults = fields_of(Settings)
+    for key in shown:
+        default = defaults[key]
+        if default in (None, PydanticUndefined, (), "", {}):
+            continue
+        node: Any = uncommented()
+        for part in key.split("."):
+            node = node[part]
+            node = node[0] if isinstance(node, list) and isinstance(node[0], dict) else node
+        assert (tuple(node) if isinstance(node, list) else type(default)(node)) == default, key
+
+
+def test_file_that_is_missing_or_broken_is_told(tmp_path: Path) -> None:
+    """Each names the file."""
+    broken, binary = tmp_path / "broken.toml", tmp_path / "binary.toml"
+    broken.write_text("[gateway")
+    binary.write_bytes(b"\xff\xfe")
+    for path, said in ((tmp_path / "none", "no such file"), (broken, "not TOML"), (binary, "read"), (tmp_path, "read")):
+        with pytest.raises(ConfigurationError, match=said) as refusal:
+            load(path, {})
+        assert refusal.value.problems[0].startswith(f"{path}: ")
+
+
+def test_relative_path_is_relative_to_the_file(tmp_path: Path) -> None:
+    """The database of the state, the key set and every other path alike; absolute ones stay."""
+    found = read(
+        changed(lambda d: d["location"].update(anonymous_database="/geo/a.mmdb")), path=tmp_path / "c" / "g.toml"
+    )
+    assert found.policy.directory == tmp_path / "policies"
+    assert found.location.country_database == tmp_path / "c" / "geo" / "country.mmdb"
+    assert found.location.anonymous_database == Path("/geo/a.mmdb")
+    assert found.identity.issuer[0].jwks == str(tmp_path / "c" / "keys.json")
+    assert found.ledger.path == tmp_path / "c" / "state" / "ledger.db"
+    assert found.state.url.get_secret_value() == f"sqlite:///{tmp_path}/c/state/gateway.db"
+
+
+def test_absolute_database_stays_where_it_is() -> None:
+    """A database's own absolute path is not touched."""
+    found = read(changed(lambda d: d.update(state={"url": "sqlite:////var/gateway.db"})))
+    assert found.state.url.get_secret_value() == "sqlite:////var/gateway.db"
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes after the reading."""
+    with pytest.raises(ValueError, match="frozen"):
+        read(SMALLEST).gateway.listen = "0.0.0.0:80"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda d: d.update(gatewai={}), "gatewai: unknown key; did you mean gateway?"),
+        (lambda d: d["store"][0].update(urll="x"), "store[0].urll: unknown key; did you mean url?"),
+        (lambda d: d["policy"].update(zzz=1), "policy.zzz: unknown key; expected one of directory, home"),
+        (lambda d: d.pop("policy"), "policy: is missing; it has no default"),
+        (lambda d: d["policy"].update(home=["usa"]), "policy.home[0]: got 'usa'; expected a country as two capital"),
+        (lambda d: d["policy"].update(home=[]), "policy.home: got an array; expected: tuple should have at least 1"),
+        (
+            lambda d: d["route"][0].update(data_class="CRM!"),
+            "route[0].data_class: got 'CRM!'; expected a name of small letters",
+        ),
+        (lambda d: d.update(gateway={"workers": 9}), "gateway.workers: got 9; expected: less than or equal to 1"),
+        (lambda d: d.update(gateway={"listen": "x:80"}), "gateway.listen: got 'x:80'; expected an IP address"),
+        (lambda d: d.update(gateway={"listen": "1.2.3.4"}), "gateway.listen: got '1.2.3.4'; expected \"address:port\""),
+        (lambda d: d.update(gateway={"listen": "[::1]:99999"}), "gateway.listen: got '[::1]:99999'; expected"),
+        (lambda d: d.update(gateway={"listen": "127.0.0.1:\u0663"}), "gateway.listen: got"),
+        (
+            lambda d: d.update(gateway={"listen": "127.0.0.1:1", "control": "127.0.0.1:1"}),
+            "gateway.control: got '127.0.0.1:1', the same as gateway.listen",
+        ),
+        (
+            lambda d: d.update(gateway={"trusted_proxies": ["10.0.0.1/8"]}),
+            "gateway.trusted_proxies[0]: got '10.0.0.1/8'; expected a network in CIDR form without host bits",
+        ),
+        (lambda d: d.update(gateway={"trusted_proxies": [5]}), "gateway.trusted_proxies[0]: got 5; expected a network"),
+        (
+            lambda d: d["identity"]["issuer"][0].update(jwks="http://k"),
+            "identity.issuer[0].jwks: got 'http://k'; expected",
+        ),
+        (lambda d: d["identity"]["issuer"][0].update(jwks="data:x"), "identity.issuer[0].jwks: got 'data:x'; expected"),
+        (lambda d: d["identity"]["issuer"][0].update(issuer=" x"), "identity.issuer[0].issuer: got ' x'; expected"),
+        (lambda d: d["identity"]["issuer"][0].update(algorithms=["HS256"]), "identity.issuer[0].algorithms[0]: got"),
+        (lambda d: d["identity"]["issuer"].append(d["identity"]["issuer"][0]), "identity.issuer[1].issuer: got"),
+        (lambda d: d["store"].append(d["store"][0]), "store[1].name: got 'crm' a second time"),
+        (lambda d: d["store"][0].update(url="gopher://x"), "store[0].url: got a value without a usable scheme"),
+        (lambda d: d["store"][0].update(url="http://"), "store[0].url: got a value without a usable scheme"),
+        (lambda d: d["store"][0].update(url="http://[::1"), "store[0].url: got a value without a usable scheme"),
+        (lambda d: d["store"][0].update(url="http://h:port"), "store[0].url: got a value without a usable scheme"),
+        (lambda d: d["store"][0].update(url="http://h\n"), "store[0].url: got a value without a usable scheme"),
+        (lambda d: d.update(state={"url": "mysql://h/d"}), "state.url: got another database"),
+        (
+            lambda d: d["route"][0].update(path="{customer}"),
+            "route[0].path: got '{customer}'; expected a path template",
+        ),
+        (
+            lambda d: d["route"][0].update(store="erp"),
+            "route[0].store: got 'erp'; expected the name of a [[store]]: 'crm'",
+        ),
+        (
+            lambda d: d["route"][0].update(path="/crm"),
+            "route[0]: does not say whose data it serves; expected exactly one",
+        ),
+        (
+            lambda d: d["route"][0].update(customer="acme"),
+            "route[0]: names the customer by customer and path; expected",
+        ),
+        (lambda d: d["route"][0].update(path="/x", customer="Acme"), "route[0].customer: got 'Acme'; expected a name"),
+        (lambda d: d["route"][0].update(methods={"POST": "x"}), "route[0].methods.POST: got 'x'; expected: 'read'"),
+        (lambda d: d["store"][0].update(connect_timeout_s=0), "store[0].connect_timeout_s: got 0; expected: greater"),
+        (lambda d: d["store"][0].update(connect_timeout_s=float("nan")), "store[0].connect_timeout_s: got nan"),
+    ],
+)
+def test_fault_is_one_line_with_key_what_came_and_what_was_expected(
+    change: Callable[[Document], object], expected: str
+) -> None:
+    """An operator finds the place and the remedy in the one line."""
+    [line] = problems(changed(change))
+    assert line.startswith(expected)
+    assert "\n" not in line
+
+
+def test_ten_faults_are_ten_lines() -> None:
+    """Faults of every kind are told together, none hiding another."""
+
+    def spoil(document: Document) -> None:
+        document["gateway"] = {"listen": "nowhere", "log_level": "loud", "colour": "red"}
+        document["policy"]["home"] = ["us"]
+        document["location"]["max_database_age_s"] = -1
+        document["identity"]["issuer"][0]["algorithms"] = []
+        document["store"][0]["country"] = 7
+        document["store"].append({"name": "crm", "url": "x", "country": "US"})
+        document["route"][0]["store"] = "erp"
+
+    found = problems(changed(spoil))
+    assert sorted(line.partition(": ")[0] for line in found) == [
+        "gateway.colour",
+        "gateway.listen",
+        "gateway.log_level",
+        "identity.issuer[0].algorithms",
+        "location.max_database_age_s",
+        "policy.home[0]",
+        "route[0].store",
+        "store[0].country",
+        "store[1].name",
+        "store[1].url",
+    ]
+
+
+def test_secret_comes_from_environment_or_file(tmp_path: Path) -> None:
+    """Either is read, a file less its last line end."""
+    (tmp_path / "url").write_text("http://from-file\n")
+    for source, expected in (({"env": "URL"}, "http://from-env"), ({"file": "url"}, "http://from-file")):
+        document = copy.deepcopy(SMALLEST)
+        document["store"][0]["url"] = source
+        found = read(document, {"URL": "http://from-env"}, tmp_path / "g.toml")
+        assert found.store[0].url.get_secret_value() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"env": "NONE"}, "the environment has no NONE; set it"),
+        ({"env": 5}, "the environment has no 5; set it"),
+        ({"file": "none"}, "cannot read the file 'none' (FileNotFoundError)"),
+        ({"file": "a\0b"}, "cannot read the file 'a\\x00b' (ValueError)"),
+    ],
+)
+def test_secret_that_cannot_be_had_is_one_fault(given: Document, expected: str) -> None:
+    """The one line says so, and no second one complains of the value."""
+    [line] = problems(changed(lambda d: d["store"][0].update(url=given)))
+    assert line.startswith(f"store[0].url: {expected}")
+
+
+SECRET = {"env": "SECRET"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(store={"name": "crm", "url": SECRET, "country": "US"}),  # a [store] for a [[store]]
+        lambda d: d.update(store={"name": "crm", "url": f"http://u:{CANARY}@h", "country": "US"}),
+        lambda d: d["store"][0].update(url=SECRET),
+        lambda d: d["store"][0].update(url=[CANARY]),
+        lambda d: d["store"][0].update(country=SECRET),
+        lambda d: d["store"][0].update(name=SECRET),
+        lambda d: d["store"].extend([{"name": SECRET, "url": "http://h", "country": "US"}] * 2),
+        lambda d: d["store"][0].update(secret=SECRET),
+        lambda d: d["route"][0].update(store=SECRET),
+        lambda d: d["route"][0].update(methods=[SECRET]),
+        lambda d: d["route"][0].update(methods={"POST": SECRET}),
+        lambda d: d["location"].update(site={"name": SECRET}),
+        lambda d: d["location"].update(site=[{"name": "a", "networks": [SECRET], "country": "US"}]),
+        lambda d: d.update(gateway={"listen": SECRET}),
+        lambda d: d.update(gateway={"workers": SECRET}),
+        lambda d: d.update(identity=[{"issuer": SECRET}]),
+        lambda d: d["identity"]["issuer"][0].update(algorithms=[SECRET]),
+        lambda d: d.update(state={"url": SECRET}),
+        lambda d: d.update(gateway=SECRET),
+    ],
+)
+def test_secret_is_in_no_error(change: Callable[[Document], object]) -> None:
+    """Wherever a secret stands, and whatever is wrong, no line shows it."""
+    with pytest.raises(ConfigurationError) as refusal:
+        read(changed(change), {"SECRET": CANARY})
+    shown = [repr(refusal.value), str(refusal.value)]
+    cause: BaseException | None = refusal.value
+    while cause is not None:
+        shown += [repr(cause), str(cause)]
+        cause = cause.__cause__
+    assert not any(CANARY in text for text in shown)
+
+
+def test_secret_that_repeats_another_value_is_in_no_error() -> None:
+    """Faults between keys show no secret either."""
+    document = changed(lambda d: d.update(gateway={"listen": {"env": "L"}, "control": {"env": "L"}}))
+    [line] = problems(document, {"L": "127.0.0.9:4711"})
+    assert "4711" not in line
+
+
+def test_secret_is_in_no_repr() -> None:
+    """Whatever key it was given for, the settings do not show it."""
+
+    def give(document: Document) -> None:
+        document["store"][0]["url"] = {"env": "URL"}
+        document["identity"]["issuer"][0].update(audience=SECRET, jwks=SECRET)
+        document["policy"]["directory"] = SECRET
+
+    found = read(changed(give), {"SECRET": CANARY, "URL": f"http://u:{CANARY}@h"})
+    for node in (found, found.store[0], found.identity, found.identity.issuer[0], found.policy):
+        assert CANARY not in repr(node) + str(node)
+
+
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just({"env": "SECRET"})
+)
+JUNK = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.sampled_from(sorted(fields_of(Settings))), JUNK)
+@settings(max_examples=300, deadline=None)
+def test_junk_at_any_key_is_refused_or_taken(key: str, junk: Any) -> None:
+    """Nothing but ConfigurationError is raised, and it never shows a secret."""
+    document = copy.deepcopy(SMALLEST)
+    node: Any = document
+    *above, last = key.split(".")
+    for part in above:
+        node = node.setdefault(part, [{}] if part == "site" else {})
+        node = node[0] if isinstance(node, list) else node
+    node[last] = junk
+    assert CANARY not in told(document)
+
+
+@given(st.dictionaries(st.sampled_from([*Settings.model_fields, "other"]), JUNK))
+@settings(max_examples=150, deadline=None)
+def test_junk_document_is_refused(document: Document) -> None:
+    """No heap of junk is a configuration, and none breaks the reading."""
+    with pytest.raises(ConfigurationError) as refusal:
+        read(document, {"SECRET": CANARY})
+    assert CANARY not in str(refusal.value)
