@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.app import Rooms, open_rooms, rehearsal
 from gateway.checkpoint import Approach, Decision
 from gateway.cli.context import Operation, as_json
 from gateway.errors import UsageError
 from gateway.identity import Kind, Principal
 from gateway.location import parse_address
+from gateway.rooms import Rooms, open_rooms, rehearsal
 
 
 @click.command()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import click
 
-from gateway.app import open_rooms, require_stores_at_home
 from gateway.cli.context import Operation, as_json
 from gateway.errors import GatewayError
 from gateway.proxy import require_c_parser
+from gateway.rooms import open_rooms, require_stores_at_home
 
 
 @dataclass(frozen=True, slots=True)

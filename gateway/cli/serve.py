@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from gateway import operations
-from gateway.app import Gateway, open_rooms, require_stores_at_home
+from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
+from gateway.rooms import open_rooms, require_stores_at_home
 
 
 @click.command()

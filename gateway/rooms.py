@@ -1,0 +1,223 @@
+"""The rooms, opened and joined: everything that decides, without a door and without a ledger.
+
+Opening them is what ``serve --check-config``, ``check`` and ``doctor`` share with a running gateway: policy, location
+databases, state, catalog and the residence of the stores, in this order, each refusing to go on when it is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.catalog import Catalog, Customers, RouteTable, StoreResidence
+from gateway.catalog.residence import Address
+from gateway.checkpoint import Authenticating, Checkpoint, Recording
+from gateway.clock import Clock, SystemClock
+from gateway.errors import ConfigurationError, LedgerUnavailable, LocationUnavailable, PolicyError, Unauthenticated
+from gateway.explanation import Explainer
+from gateway.identity import Principal, Revocations
+from gateway.justification import Desk
+from gateway.location import ClientAddressResolver, Databases, Locator, Source
+from gateway.policy import Policy
+from gateway.policy import load as load_policy
+from gateway.settings import Settings
+from gateway.storage import StateFollower, StateStore
+from gateway.support import SupportWindow
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Everything that decides, without a door and without a ledger.
+
+    ``follower`` has read the state once; ``residence`` has resolved the stores once.
+    """
+
+    settings: Settings
+    clock: Clock
+    policy: Policy
+    databases: Databases
+    locator: Locator
+    state: StateStore
+    follower: StateFollower
+    customers: Customers
+    desk: Desk
+    revocations: Revocations
+    catalog: Catalog
+    residence: StoreResidence
+    window: SupportWindow
+
+    @property
+    def home(self) -> frozenset[str]:
+        return frozenset(self.settings.policy.home)
+
+    @property
+    def explainer(self) -> Explainer:
+        return Explainer(self.window.next_opening_us)
+
+
+def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool = True) -> Rooms:
+    """Open what deciding needs; blocking.
+
+    Args:
+        settings: the configuration.
+        clock: the system's unless given.
+        strict: refuse to go on without usable location databases.
+
+    Raises:
+        ConfigurationError: policy, databases, routes or stores are wrong.
+        StateUnavailable: the state database cannot be used.
+    """
+    clock = clock or SystemClock()
+    policy = load_policy(settings.policy.directory)
+    _require_known_classes(settings, policy)
+    try:
+        databases = Databases.open(settings.location, clock, strict=strict)
+    except LocationUnavailable as error:
+        raise ConfigurationError([f"location: {error}"]) from error
+    locator = Locator(databases, settings.location.site)
+    customers = Customers()
+    routes = RouteTable(settings.route)
+    state = StateStore(settings.state.url.get_secret_value(), clock)
+    desk = Desk()
+    revocations = Revocations()
+    follower = StateFollower(
+        state,
+        customers=customers,
+        desk=desk,
+        clock=clock,
+        max_staleness_s=settings.state.max_staleness_s,
+        revocations=revocations,
+    )
+    desk.fresh = lambda: follower.fresh
+    follower.load()
+    residence = StoreResidence(settings.store, resolve=_resolve, country_of=lambda address: _country(locator, address))
+    residence.refresh()
+    window = SupportWindow(settings.support.fixed_offset, settings.support.closed_on_holidays)
+    window.next_opening_us(clock.now_us())  # the first look at a year's holidays is slow: not in a request
+    return Rooms(
+        settings=settings,
+        clock=clock,
+        policy=policy,
+        databases=databases,
+        locator=locator,
+        state=state,
+        follower=follower,
+        customers=customers,
+        desk=desk,
+        revocations=revocations,
+        catalog=Catalog(routes, customers),
+        residence=residence,
+        window=window,
+    )
+
+
+def require_stores_at_home(rooms: Rooms) -> None:
+    """Rule ``storage-home``, *at start*: a store of a protected customer outside home stops the gateway.
+
+    Raises:
+        ConfigurationError: one line for each such store.
+    """
+    now_us = rooms.clock.now_us()
+    problems = []
+    for store in {route.store for route in rooms.settings.route if _serves_protected(rooms, route.customer, now_us)}:
+        if not rooms.residence.is_home(store, rooms.home):
+            why = rooms.residence.why_not_home(store, rooms.home)
+            problems.append(
+                f"store {store}: holds a protected customer's data outside home: {why}; move it, or end the plans"
+            )
+    if problems:
+        raise ConfigurationError(sorted(problems))
+
+
+def checkpoint_of(rooms: Rooms, *, authenticator: Authenticating, ledger: Recording) -> Checkpoint:
+    """The checkpoint over these rooms."""
+    gateway = rooms.settings.gateway
+    return Checkpoint(
+        authenticator=authenticator,
+        resolver=ClientAddressResolver(gateway.trusted_proxies, gateway.forwarding_header, gateway.max_forwarding_hops),
+        locator=rooms.locator,
+        catalog=rooms.catalog,
+        customers=rooms.customers,
+        desk=rooms.desk,
+        roles=rooms.policy.roles,
+        policy=rooms.policy,
+        ledger=ledger,
+        clock=rooms.clock,
+        window=rooms.window,
+        home=rooms.home,
+        node=gateway.node,
+        store_is_home=rooms.residence.is_home,
+        fresh=lambda: rooms.follower.fresh,
+        save_usage=_usage_saver(rooms),
+        deny_outside_window=rooms.settings.support.outside_window == "deny",
+        max_target_bytes=gateway.max_target_bytes,
+    )
+
+
+def rehearsal(rooms: Rooms) -> Checkpoint:
+    """A checkpoint that can only rehearse: it has neither key sets nor a ledger, so it can let nothing pass."""
+    return checkpoint_of(rooms, authenticator=_NoCredentials(), ledger=_NoRecord())
+
+
+class _NoCredentials:
+    async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal:
+        raise Unauthenticated("nobody is authenticated in a rehearsal")
+
+
+class _NoRecord:
+    async def append(self, entry: object, *, permit: bool = False) -> int:
+        raise LedgerUnavailable("nothing is recorded in a rehearsal")
+
+    def submit(self, entry: object) -> object:
+        raise LedgerUnavailable("nothing is recorded in a rehearsal")
+
+
+def _usage_saver(rooms: Rooms) -> Callable[[str], None]:
+    """Writes a grant's usage behind the answer; the desk, not the database, is what the next decision reads."""
+    writing: set[asyncio.Task[None]] = set()
+
+    async def write(grant: str) -> None:
+        try:
+            await asyncio.to_thread(rooms.state.put, rooms.desk.usage(grant))
+        except Exception:
+            log.exception("usage_not_saved", grant=grant)
+
+    def save(grant: str) -> None:
+        task = asyncio.get_running_loop().create_task(write(grant))
+        writing.add(task)
+        task.add_done_callback(writing.discard)
+
+    return save
+
+
+def _require_known_classes(settings: Settings, policy: Policy) -> None:
+    problems = [
+        f"route[{index}].data_class: got {route.data_class!r}, which no role may use; "
+        f"add it to {settings.policy.directory}/roles.toml"
+        for index, route in enumerate(settings.route)
+        if route.data_class not in policy.roles.known_data_classes
+    ]
+    if problems:
+        raise PolicyError(problems)
+
+
+def _serves_protected(rooms: Rooms, customer: str | None, now_us: int) -> bool:
+    if customer is None:
+        return rooms.customers.any_protected(now_us)
+    known = rooms.customers.get(customer)
+    return known is not None and known.plan_at(now_us) is not None
+
+
+def _resolve(host: str) -> list[str]:
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+def _country(locator: Locator, address: Address) -> str:
+    signals = locator.locate(address).signals
+    return next((signal.country for signal in signals if signal.source in (Source.NETWORK, Source.SITE)), "")
