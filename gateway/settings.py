@@ -147,6 +147,11 @@ class IssuerSettings(Section):
     roles_claim: str = "roles"
     customer_claim: str | None = None
     country_claim: str | None = None
+    vouches_for: Annotated[tuple[Literal["personnel", "service", "customer"], ...], Field(min_length=1)] = (
+        "personnel",
+        "service",
+        "customer",
+    )
     jwks_max_age_s: Seconds = 300.0
     jwks_grace_s: Seconds = 86_400.0
     jwks_cooldown_s: Seconds = 30.0

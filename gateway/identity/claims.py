@@ -69,11 +69,14 @@ def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> P
     """The principal that the claims describe.
 
     Raises:
-        Unauthenticated: no usable subject, or a claim that cannot be read.
+        Unauthenticated: no usable subject, a claim that cannot be read, or somebody this issuer may not vouch for (a
+            customer's own issuer makes nobody personnel by leaving the customer out).
     """
     customer = claim(claims, settings.customer_claim)
     roles = read_roles(claim(claims, settings.roles_claim))
     kind = Kind.CUSTOMER if customer is not None else Kind.SERVICE if "service" in roles else Kind.PERSONNEL
+    if kind not in settings.vouches_for:
+        raise Unauthenticated(f"the issuer may not vouch for {kind}; expected {' or '.join(settings.vouches_for)}")
     return Principal(
         subject=name_of(claims.get("sub"), "sub"),
         issuer=settings.issuer,

@@ -260,3 +260,25 @@ def test_any_signed_claims_give_a_sound_principal_or_a_refusal(changes: dict[str
         assert ("customer" in principal.roles) == (principal.kind is Kind.CUSTOMER) == bool(principal.customer)
 
     asyncio.run(attempt())
+
+
+@pytest.mark.parametrize(
+    ("vouches_for", "changes", "accepted"),
+    [
+        (("customer",), {"customer": "acme"}, True),
+        (("customer",), {}, False),
+        (("customer",), {"roles": ["service"]}, False),
+        (("personnel", "service"), {"customer": "acme"}, False),
+        (("personnel",), {}, True),
+    ],
+)
+async def test_an_issuer_vouches_only_for_those_it_was_configured_for(
+    vouches_for: tuple[str, ...], changes: dict[str, Any], accepted: bool
+) -> None:
+    """A customer's own issuer makes nobody personnel by leaving the customer claim out."""
+    world = IdentityWorld(issuer=issuer_settings(vouches_for=vouches_for))
+    if accepted:
+        await established(world, **changes)
+        return
+    with pytest.raises(Unauthenticated, match="may not vouch for"):
+        await established(world, **changes)
