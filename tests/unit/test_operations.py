@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,10 +15,13 @@ TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJwcml5YSJ9.c2lnbmF0dXJl"
 
 
 @pytest.fixture(autouse=True)
-def restored() -> object:
+def restored() -> Iterator[None]:
     """The logging of other tests is left as it was."""
+    handlers, level = logging.root.handlers[:], logging.root.level
     yield
     structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.mark.parametrize(
