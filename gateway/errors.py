@@ -14,7 +14,8 @@
         └── LedgerUnavailable   a decision cannot be written down
             └── LedgerFull      … because too many are waiting, or the disk is low
 
-A message says what came, what was expected and what to do, in one line, and never holds a token, a credential or a body.
+A message says what came, what was expected and what to do, in one line, and never holds a token, a credential or a
+body.
 """
 
 from __future__ import annotations

@@ -44,12 +44,14 @@ def request(
     if not ticket.covers(customer):
         raise UsageError(f"{ticket.id} does not name {customer}; it names {', '.join(ticket.customers)}")
     if not 60 <= duration_s <= LONGEST_S:
-        raise UsageError(f"a grant lasts from 60 seconds to {LONGEST_S // 86_400} days; {duration_s} seconds were asked for")
+        longest = f"{LONGEST_S // 86_400} days"
+        raise UsageError(f"a grant lasts from 60 seconds to {longest}; {duration_s} seconds were asked for")
     if not reason.strip():
         raise UsageError("a reason is needed: what of this customer's data does the bug need, and why")
     unknown = [action for action in actions if action not in set(Action)]
     if unknown or not actions or not data_classes:
-        raise UsageError(f"expected at least one data class, and actions among {', '.join(Action)}; got {', '.join(actions) or 'none'}")
+        expected = f"at least one data class, and actions among {', '.join(Action)}"
+        raise UsageError(f"expected {expected}; got {', '.join(actions) or 'none'}")
     return AccessRequest(
         id=id,
         subject=subject,

@@ -21,7 +21,7 @@ class StoreCut(Exception):
 
 
 class Outgoing(NamedTuple):
-    """What goes to a store: a method, the path and query that were judged, headers, and a body that may be read once."""
+    """What goes to a store: the method, path and query that were judged, headers, and a body to be read once."""
 
     method: str
     path: str

@@ -24,7 +24,10 @@ REQUEST = (
     "access request --as priya --ticket BUG-9 --customer acme --data-class conversation --action read --for 4h "
     '--reason "stack trace needs the recording" --json'
 )
-CHECK = "check --subject priya --roles engineer --from 49.36.0.1 --method GET --path /conversations/acme/7 --ticket BUG-9 --json"
+CHECK = (
+    "check --subject priya --roles engineer --from 49.36.0.1 --method GET --path /conversations/acme/7 "
+    "--ticket BUG-9 --json"
+)
 
 
 @pytest.fixture

@@ -49,8 +49,7 @@ def test_a_traceback_shows_no_values_of_variables(capsys: pytest.CaptureFixture[
     """In production an exception is logged as JSON, without what variables held."""
     operations.configure_logging("info", "json")
     try:
-        canary = "canary-value"
-        raise RuntimeError(f"failed after {len(canary)}")
+        _fail("canary-value")
     except RuntimeError:
         structlog.get_logger("t").exception("failed")
     line = capsys.readouterr().err
@@ -67,3 +66,7 @@ def test_the_log_is_json_in_production_and_text_when_asked(capsys: pytest.Captur
     operations.configure_logging("info", "text")
     structlog.get_logger("t").info("listening", door="http")
     assert "listening" in capsys.readouterr().err
+
+
+def _fail(canary: str) -> None:
+    raise RuntimeError(f"failed after {len(canary)}")
