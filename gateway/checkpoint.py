@@ -21,22 +21,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, Protocol
 
 import structlog
 import uuid_utils
 
-from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Route, Scope, Target, canonical
+from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
+from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target, canonical
 from gateway.catalog.customers import CustomerPlan
-from gateway.clock import Clock, rfc3339
+from gateway.clock import Clock
 from gateway.errors import GatewayError, Malformed, Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
 from gateway.justification import Desk, Justification, TicketKind
 from gateway.ledger.entry import Entry, Template
-from gateway.location import Assurance, Location
+from gateway.location import Location
 from gateway.policy import DataKind, Effect, Facts, Plan, RoleScope, RoleTable, Verdict
+from gateway.record import VARYING, completion, fields_of, varying
 
 log = structlog.get_logger(__name__)
 
@@ -45,80 +46,11 @@ MALFORMED = Verdict(Effect.DENY, ("malformed",), "")
 UNAVAILABLE = Verdict(Effect.DENY, ("unavailable",), "")
 """Verdicts on what never reached the policy. Their ids are not rules of the contract."""
 
-MAX_REASON = 1_000
-MAX_TICKET = 128
 REMEMBERED = 4_096
 
 NOBODY = Principal(subject="", issuer="", kind=Kind.PERSONNEL, roles=frozenset())
 NOWHERE = Location(address="", signals=())
 NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, scope=Scope.UNROUTED)
-
-NO_NAMES: Mapping[str, Sequence[str]] = {}
-
-
-class Approach(NamedTuple):
-    """What a door knows of a request before anybody judged it.
-
-    Attributes:
-        door: which door, such as ``http``.
-        method, target, host: as they came: the target is the raw request target.
-        peer: the address at the other end of the connection.
-        authorization: every credential that was presented; more than one is refused.
-        on_behalf_of: the credential of the person that a service says it acts for.
-        forwarded, x_forwarded_for: the lines of these headers.
-        ticket, reason: why, as cited.
-        header: every value of a header by name, for routes that name the customer in one.
-        ambiguity: what makes the request readable in two ways, as the door found it, or "".
-    """
-
-    door: str
-    method: str
-    target: str
-    host: str
-    peer: str
-    authorization: Sequence[str] = ()
-    on_behalf_of: Sequence[str] = ()
-    forwarded: Sequence[str] = ()
-    x_forwarded_for: Sequence[str] = ()
-    ticket: str = ""
-    reason: str = ""
-    header: Callable[[str], Sequence[str]] = lambda name: NO_NAMES.get(name, ())
-    ambiguity: str = ""
-
-
-class Attempt(NamedTuple):
-    """Who, where, what and why, at an instant."""
-
-    principal: Principal
-    location: Location
-    resource: Resource
-    justification: Justification
-    time_us: int
-    home: frozenset[str]
-    plan: Plan
-    plan_id: str
-    target: Target | None
-    route: Route | None
-
-
-class Decision(NamedTuple):
-    """An attempt and its verdict, as recorded under ``id`` at ``sequence``."""
-
-    id: str
-    attempt: Attempt
-    verdict: Verdict
-    policy_version: str
-    problem: str = ""
-    facts: Facts | None = None
-    sequence: int = -1
-
-    def at(self, sequence: int) -> Decision:
-        """The same, recorded there."""
-        return Decision(*self[:-1], sequence)
-
-    @property
-    def permitted(self) -> bool:
-        return self.verdict.effect is Effect.PERMIT
 
 
 class _Judged(NamedTuple):
@@ -249,7 +181,7 @@ class Checkpoint:
         principal = await self._who(approach, failures)
         location = self._where(approach, principal, failures)
         target, classified = self._what(approach, failures)
-        attempt = self._attempt(approach, principal, location, target, classified, now_us)
+        attempt = self._attempt(approach, principal, location, target, classified, now_us, failures)
         decision, entry = self._judge_again(attempt, approach, failures)
         return decision.at(await self.ledger.append(entry, permit=decision.permitted))
 
@@ -258,9 +190,8 @@ class Checkpoint:
         failures: list[GatewayError] = []
         location = self._where(approach, principal, failures)
         target, classified = self._what(approach, failures)
-        return self._judge(
-            self._attempt(approach, principal, location, target, classified, self.clock.now_us()), failures
-        )
+        now_us = self.clock.now_us()
+        return self._judge(self._attempt(approach, principal, location, target, classified, now_us, failures), failures)
 
     def admit(self, decision: Decision) -> Admission:
         """Open a permitted decision for bytes to flow under it.
@@ -274,9 +205,8 @@ class Checkpoint:
 
     async def _who(self, approach: Approach, failures: list[GatewayError]) -> Principal:
         try:
-            if len(approach.authorization) > 1 or len(approach.on_behalf_of) > 1:
-                raise Malformed("several credentials came; expected one Authorization header")
-            return await self.authenticator.authenticate(*_first(approach.authorization), *_first(approach.on_behalf_of))
+            _require_one(approach.authorization, approach.on_behalf_of)
+            return await self.authenticator.authenticate(_first(approach.authorization), _first(approach.on_behalf_of))
         except GatewayError as error:
             failures.append(error)
         except Exception:
@@ -287,9 +217,7 @@ class Checkpoint:
     def _where(self, approach: Approach, principal: Principal, failures: list[GatewayError]) -> Location:
         try:
             address = self.resolver.resolve(approach.peer, approach.forwarded, approach.x_forwarded_for)
-            return self.locator.locate(
-                address, token_country=principal.country, work_country=principal.work_country
-            )
+            return self.locator.locate(address, token_country=principal.country, work_country=principal.work_country)
         except Exception:
             log.exception("location_failed")
             failures.append(Unavailable("where the request comes from could not be established"))
@@ -317,38 +245,45 @@ class Checkpoint:
         target: Target | None,
         classified: Classified,
         now_us: int,
+        failures: list[GatewayError],
     ) -> Attempt:
         resource = classified.resource
-        held = self._plan(resource, now_us)
-        plan = Plan.IN_EFFECT if held else Plan.NONE
-        if not self.fresh() or resource.scope in (Scope.UNKNOWN, Scope.UNROUTED):
-            plan = Plan.IN_EFFECT if held else Plan.UNKNOWN
-        elif resource.scope is Scope.MANY:
-            plan = Plan.IN_EFFECT if self.customers.any_protected(now_us) else Plan.NONE
+        plan, held = self._plan(resource, now_us, failures)
+        justification = self._why(approach, principal, resource, now_us, failures)
+        home = frozenset(held.home) if held and held.home else self.home
+        plan_id = held.id if held else ""
         return Attempt(
-            principal=principal,
-            location=location,
-            resource=resource,
-            justification=self.desk.justify(
-                subject=principal.subject,
-                resource=resource,
-                cited=approach.ticket[:MAX_TICKET],
-                reason=approach.reason[:MAX_REASON],
-                now_us=now_us,
-            ),
-            time_us=now_us,
-            home=frozenset(held.home) if held and held.home else self.home,
-            plan=plan,
-            plan_id=held.id if held else "",
-            target=target,
-            route=classified.route,
+            principal, location, resource, justification, now_us, home, plan, plan_id, target, classified.route
         )
 
-    def _plan(self, resource: Resource, now_us: int) -> CustomerPlan | None:
-        if resource.scope is not Scope.ONE:
-            return None
-        customer = self.customers.get(resource.customer)
-        return customer.plan_at(now_us) if customer else None
+    def _plan(self, resource: Resource, now_us: int, failures: list[GatewayError]) -> tuple[Plan, CustomerPlan | None]:
+        """Whether a plan is in effect, and the customer's own where one customer is asked for."""
+        try:
+            customer = self.customers.get(resource.customer) if resource.scope is Scope.ONE else None
+            held = customer.plan_at(now_us) if customer else None
+            if held:
+                return Plan.IN_EFFECT, held
+            if not self.fresh() or resource.scope in (Scope.UNKNOWN, Scope.UNROUTED):
+                return Plan.UNKNOWN, None
+            many = resource.scope is Scope.MANY and self.customers.any_protected(now_us)
+            return (Plan.IN_EFFECT if many else Plan.NONE), None
+        except Exception:
+            log.exception("plans_failed")
+            failures.append(Unavailable("whether a plan is in effect could not be established"))
+            return Plan.UNKNOWN, None
+
+    def _why(
+        self, approach: Approach, principal: Principal, resource: Resource, now_us: int, failures: list[GatewayError]
+    ) -> Justification:
+        cited, reason = approach.ticket[:MAX_TICKET], approach.reason[:MAX_REASON]
+        try:
+            return self.desk.justify(
+                subject=principal.subject, resource=resource, cited=cited, reason=reason, now_us=now_us
+            )
+        except Exception:
+            log.exception("desk_failed")
+            failures.append(Unavailable("why it is asked for could not be established"))
+            return Justification(cited=cited, reason=reason)
 
     def _judge_again(
         self, attempt: Attempt, approach: Approach, failures: list[GatewayError]
@@ -358,12 +293,12 @@ class Checkpoint:
         judged = self._judged.get(key) if key else None
         if judged and attempt.target:
             id_, time_us = str(uuid_utils.uuid7()), attempt.time_us
-            entry = judged.template.fill((id_, attempt.target.path, rfc3339(time_us), time_us))
+            entry = judged.template.fill(varying(id_, attempt.target.path, time_us))
             return Decision(id_, attempt, judged.verdict, self.policy.version, "", judged.facts), entry
         decision = self._judge(attempt, failures)
-        fields = self.entry_of(decision, approach)
+        fields = fields_of(decision, approach, node=self.node)
         if key and decision.facts and not decision.problem:
-            self._remember(key, _Judged(decision.facts, decision.verdict, Template(fields, _VARYING)))
+            self._remember(key, _Judged(decision.facts, decision.verdict, Template(fields, VARYING)))
         return decision, fields
 
     def _key(self, attempt: Attempt, approach: Approach) -> tuple[object, ...] | None:
@@ -454,99 +389,30 @@ class Checkpoint:
             and not self.window.is_open(attempt.time_us)
         )
 
-    def entry_of(self, decision: Decision, approach: Approach) -> dict[str, object]:
-        """The entry of a decision, with the fields of the public interface; absent values are empty texts."""
-        attempt, verdict = decision.attempt, decision.verdict
-        principal, location, resource, why = (
-            attempt.principal,
-            attempt.location,
-            attempt.resource,
-            attempt.justification,
-        )
-        assurance, country = location.judge(attempt.home)
-        return {
-            "kind": "decision",
-            "version": 1,
-            "id": decision.id,
-            "time": rfc3339(attempt.time_us),
-            "time_us": attempt.time_us,
-            "door": approach.door,
-            "effect": verdict.effect.value,
-            "rule": verdict.rules[0],
-            "rules": list(verdict.rules),
-            "clause": verdict.clause,
-            "obligations": list(verdict.obligations),
-            "subject": principal.subject,
-            "roles": sorted(principal.roles),
-            "acting_for": principal.subject if principal.actor else "",
-            "actor": principal.actor,
-            "issuer": principal.issuer,
-            "location": {
-                "country": country,
-                "assured": assurance is Assurance.HOME,
-                "signals": [
-                    {"source": signal.source.value, "country": signal.country, "detail": signal.detail}
-                    for signal in location.signals
-                ],
-            },
-            "client_address": location.address,
-            "customer": resource.customer,
-            "plan": attempt.plan_id or attempt.plan.value,
-            "store": resource.store,
-            "data_class": resource.data_class,
-            "action": resource.action.value,
-            "method": _printable(approach.method, 32),
-            "path": attempt.target.path if attempt.target else _printable(approach.target, 2_048),
-            "ticket": _printable(why.cited, MAX_TICKET),
-            "grant": why.grant.id if why.grant else "",
-            "reason": _printable(why.reason, MAX_REASON),
-            "problem": decision.problem,
-            "policy_version": decision.policy_version,
-            "geo_version": location.version,
-            "node": self.node,
-        }
-
     def record_completion(self, admission: Admission, outcome: str, status: int) -> None:
         """Hand the completion to the ledger; nobody waits for it."""
-        now_us = self.clock.now_us()
-        decision = admission.decision
-        values = (
-            admission.bytes_out,
-            admission.bytes_in,
-            decision.id,
-            max(0, now_us - decision.attempt.time_us) // 1_000,
-            str(uuid_utils.uuid7()),
-            outcome,
-            status,
-            rfc3339(now_us),
-            now_us,
+        entry = completion(
+            admission.decision,
+            node=self.node,
+            now_us=self.clock.now_us(),
+            outcome=outcome,
+            status=status,
+            bytes_in=admission.bytes_in,
+            bytes_out=admission.bytes_out,
         )
-        self.ledger.submit(_completions(self.node).fill(values))
+        self.ledger.submit(entry)
 
 
-@lru_cache(maxsize=1)
-def _completions(node: str) -> Template:
-    """What completions share; the others stand in the order of their names, as their values do above."""
-    values: dict[str, str | int] = {
-        "bytes": 0,
-        "bytes_in": 0,
-        "decision": "?",
-        "duration_ms": 0,
-        "id": "?",
-        "outcome": "?",
-        "status": 0,
-        "time": "?",
-        "time_us": 0,
-    }
-    return Template({"kind": "completion", "version": 1, "node": node, **values}, tuple(values))
-
-
-_VARYING = ("id", "path", "time", "time_us")
 _DATA_KINDS = {kind.value: kind for kind in DataKind if kind is not DataKind.OTHER}
 
 
-def _first(values: Sequence[str]) -> tuple[str | None]:
-    return (values[0] if values else None,)
+def _first(values: Sequence[str]) -> str | None:
+    return values[0] if values else None
+
+
+def _require_one(authorization: Sequence[str], on_behalf_of: Sequence[str]) -> None:
+    if len(authorization) > 1 or len(on_behalf_of) > 1:
+        raise Malformed("several credentials came; expected one Authorization header")
 
 
 def _refusal(failures: list[GatewayError]) -> tuple[Verdict | None, str]:
@@ -556,14 +422,3 @@ def _refusal(failures: list[GatewayError]) -> tuple[Verdict | None, str]:
             if isinstance(failure, kind):
                 return verdict, str(failure)
     return (UNAVAILABLE, str(failures[0])) if failures else (None, "")
-
-
-def _printable(text: str, limit: int) -> str:
-    """Text of a client as it may stand in the record: bounded, every control and surrogate character escaped.
-
-    A query is not kept: it may hold credentials, and no rule reads it.
-    """
-    kept = text.split("?", 1)[0] if limit == 2_048 else text
-    if kept.isascii() and kept.isprintable():
-        return kept[:limit]
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in kept)[:limit]

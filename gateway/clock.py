@@ -7,7 +7,7 @@ use :meth:`Clock.monotonic_s`.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
@@ -56,4 +56,4 @@ def parse_rfc3339(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset; expected a time such as 2026-03-01T09:00:00Z")
-    return round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * SECOND_US)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

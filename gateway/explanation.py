@@ -12,8 +12,8 @@ from typing import Any
 
 import iso3166
 
+from gateway.attempt import Attempt, Decision
 from gateway.catalog import Scope
-from gateway.checkpoint import Attempt, Decision
 from gateway.clock import rfc3339
 from gateway.identity import Kind
 from gateway.location import Source

@@ -27,6 +27,10 @@ from gateway.errors import ConfigurationError
 ALGORITHMS = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 _COUNTRY = r"^[A-Z]{2}$"
+_NEVER_CROSSING = frozenset(
+    """connection content-length expect host keep-alive proxy-authorization proxy-connection te trailer
+    transfer-encoding upgrade""".split()  # noqa: SIM905  they frame a message, or end at the next hop
+)
 
 
 def _resolve(value: Path, info: Info) -> Path:
@@ -68,6 +72,18 @@ def _issuer_text(value: str) -> str:
     return value
 
 
+def _header(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
+        raise ValueError('expected the name of a header, such as "X-Tenant"')
+    return value
+
+
+def _crossing(value: str) -> str:
+    if value.lower() in _NEVER_CROSSING or value.lower().startswith("residency-"):
+        raise ValueError("expected a header that may cross; those of the connection and the gateway's own never do")
+    return value
+
+
 def _template(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError('expected a path template that begins with "/", such as "/crm/{customer}/cases/{rest...}"')
@@ -79,6 +95,8 @@ ListenAddress = Annotated[str, AfterValidator(_address)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(_network)]
 Country = Annotated[str, Field(pattern=_COUNTRY)]
 Name = Annotated[str, Field(pattern=_NAME)]
+HeaderName = Annotated[str, AfterValidator(_header)]
+CrossingHeader = Annotated[HeaderName, AfterValidator(_crossing)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
 
 
@@ -193,7 +211,7 @@ class StoreSettings(Section):
     country: Country
     connect_timeout_s: Seconds = 5.0
     read_timeout_s: Seconds = 60.0
-    request_headers: tuple[str, ...] = ()  # more headers of clients that may cross to this store
+    request_headers: tuple[CrossingHeader, ...] = ()  # more headers of clients that may cross to this store
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
 
 
@@ -206,7 +224,7 @@ class RouteSettings(Section):
     host: str | None = None
     strip: str = ""
     methods: Mapping[str, Literal["read", "write", "delete", "export"]] = Field(default_factory=dict)
-    customer_header: str | None = None
+    customer_header: HeaderName | None = None
     customer_host: str | None = None
     customer: Name | None = None
     many_customers: bool = False

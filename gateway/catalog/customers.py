@@ -57,8 +57,11 @@ class Customer:
 
     def plan_at(self, instant_us: int) -> CustomerPlan | None:
         """The plan in effect at an instant; of several, the one that began last."""
-        held = [plan for plan in self.plans if plan.is_in_effect(instant_us)]
-        return max(held, key=lambda plan: plan.starts_us, default=None)
+        latest: CustomerPlan | None = None
+        for plan in self.plans:
+            if plan.is_in_effect(instant_us) and (latest is None or plan.starts_us > latest.starts_us):
+                latest = plan
+        return latest
 
 
 class Customers:

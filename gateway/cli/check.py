@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gateway.checkpoint import Approach, Decision
+from gateway.attempt import Approach, Decision
 from gateway.cli.context import Operation, as_json
 from gateway.errors import UsageError
 from gateway.identity import Kind, Principal

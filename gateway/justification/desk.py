@@ -83,7 +83,8 @@ class Desk:
     def _grant(self, subject: str, resource: Resource, ticket: Ticket, now_us: int) -> Grant | None:
         if resource.scope is not Scope.ONE or ticket.kind is not TicketKind.BUG:
             return None
-        return next((grant for grant in self._matching(subject, resource, ticket.id) if self._usable(grant, now_us)), None)
+        matching = self._matching(subject, resource, ticket.id)
+        return next((grant for grant in matching if self._usable(grant, now_us)), None)
 
     def _matching(self, subject: str, resource: Resource, ticket: str) -> Iterator[Grant]:
         for grant in self._grants.get(subject, {}).values():

@@ -1,11 +1,12 @@
 """How an access request becomes a grant: pure transitions, each returning the new nouns.
 
-Invariants: nobody decides on their own request (compared without regard to case); a request is for an open bug ticket
-that names the customer; a grant is exactly what was asked for and never longer.
+Invariants: nobody decides on their own request, however the name is spelled (case, blanks around it, Unicode form); a
+request is for an open bug ticket that names the customer; a grant is exactly what was asked for and never longer.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,9 +72,12 @@ def approve(asked: AccessRequest, *, ticket: Ticket, approver: str, now_us: int)
     """Approve: the decided request, and the grant that comes of it, which begins now.
 
     Raises:
-        UsageError: the request is decided already, the approver is the requester, or the ticket has closed.
+        UsageError: the request is decided already, the approver is nobody or the requester, or the ticket is another
+            one or has closed.
     """
     decided = _decide(asked, RequestState.APPROVED, by=approver, now_us=now_us)
+    if ticket.id != asked.ticket:
+        raise UsageError(f"got {ticket.id}; {asked.id} is for {asked.ticket}")
     if not ticket.is_open:
         raise UsageError(f"{ticket.id} is closed; a grant would end at once")
     grant = Grant(
@@ -97,7 +101,7 @@ def deny(asked: AccessRequest, *, approver: str, now_us: int) -> AccessRequest:
     """Deny: the decided request.
 
     Raises:
-        UsageError: the request is decided already, or the approver is the requester.
+        UsageError: the request is decided already, or the approver is nobody or the requester.
     """
     return _decide(asked, RequestState.DENIED, by=approver, now_us=now_us)
 
@@ -110,6 +114,13 @@ def revoke(grant: Grant, *, now_us: int) -> Grant:
 def _decide(asked: AccessRequest, state: RequestState, *, by: str, now_us: int) -> AccessRequest:
     if asked.state is not RequestState.REQUESTED:
         raise UsageError(f"{asked.id} was {asked.state} by {asked.decided_by}; a decided request stays decided")
-    if by.casefold() == asked.subject.casefold():
+    if not _person(by):
+        raise UsageError(f"nobody is named who decides on {asked.id}; expected an approver")
+    if _person(by) == _person(asked.subject):
         raise UsageError(f"{by} made {asked.id} and cannot decide on it; another approver has to")
     return replace(asked, state=state, decided_us=now_us, decided_by=by)
+
+
+def _person(name: str) -> str:
+    """One form for every spelling of a name."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()

@@ -18,12 +18,12 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
 
-
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from gateway.checkpoint import Admission, Approach, Checkpoint, Decision
+from gateway.attempt import Approach, Decision
+from gateway.checkpoint import Admission, Checkpoint
 from gateway.errors import LedgerUnavailable
 from gateway.explanation import Explainer, Problem
 from gateway.proxy import headers
@@ -198,4 +198,3 @@ _UNRECORDED = Problem(
     title="Cannot decide now",
     detail="the decision could not be written down, so nothing may pass; try again, and tell the operator if it lasts",
 )
-

@@ -13,7 +13,8 @@ import aiohttp.http_parser
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.checkpoint import Approach, Checkpoint
+from gateway.attempt import Approach
+from gateway.checkpoint import Checkpoint
 from gateway.errors import ConfigurationError, LedgerUnavailable
 from gateway.explanation import Explainer, Problem
 from gateway.proxy.problems import answer

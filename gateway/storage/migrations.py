@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 SCRIPTS = Path(__file__).parent / "versions"
 HEAD = "0001"
+BEGIN = "gateway_begin"
+"""The execution option that says how a transaction begins: ``BEGIN`` unless it is given."""
 
 
 def upgrade(engine: Engine) -> None:
@@ -19,7 +21,7 @@ def upgrade(engine: Engine) -> None:
     with engine.connect() as connection:
         if _current(connection) == HEAD:
             return
-    with engine.connect() as connection:
+    with engine.connect().execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) as connection:  # whoever is second waits
         if _current(connection) != HEAD:
             _run(connection)
         connection.commit()

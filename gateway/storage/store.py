@@ -6,6 +6,8 @@ becomes :class:`StateUnavailable`; the database is brought to the current schema
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.clock import Clock
-from gateway.errors import NotFound, StateUnavailable
+from gateway.errors import NotFound, StateUnavailable, UsageError
 from gateway.storage import tables
-from gateway.storage.migrations import upgrade
+from gateway.storage.migrations import BEGIN, upgrade
 
 Noun = TypeVar("Noun")
 BUSY_TIMEOUT_S = 5.0
+WAL_ATTEMPTS, WAL_PAUSE_S = 5, 0.05
 
 
 class StateStore:
@@ -83,16 +86,21 @@ class StateStore:
             return int(connection.scalar(select(func.max(tables.change.c.revision))) or 0)
 
     def changes(self, since: int) -> tuple[int, list[Any]]:
-        """What changed after revision ``since``: the newest revision, and the nouns as they are now."""
+        """What changed after revision ``since``: the newest revision, and the nouns as they are now.
+
+        Args:
+            since: a revision of this database, or 0.
+
+        Raises:
+            StateUnavailable: it cannot be read, or is not the one that gave this revision (an older copy, put back).
+        """
         with self._translated(), self._engine.connect() as connection:
-            rows = connection.execute(
-                select(tables.change).where(tables.change.c.revision > since).order_by(tables.change.c.revision)
-            ).all()
-            nouns = [
-                noun
-                for noun, key in {(row.noun, row.key): None for row in rows}
-                for noun in _changed(connection, noun, key)
-            ]
+            query = select(tables.change).where(tables.change.c.revision >= since).order_by(tables.change.c.revision)
+            rows = connection.execute(query).all()
+            if since and (not rows or rows[0].revision != since):
+                raise StateUnavailable(f"the state database no longer has revision {since}; start the gateway again")
+            changed = {(row.noun, row.key): None for row in rows if row.revision > since}
+            nouns = [noun for kind, key in changed for noun in _changed(connection, kind, key)]
             return (rows[-1].revision if rows else since), nouns
 
     @contextmanager
@@ -104,6 +112,8 @@ class StateStore:
             raise StateUnavailable(
                 f"the state database cannot be used: {cause}; see `residency-gateway doctor`"
             ) from error
+        except (UnicodeEncodeError, OverflowError) as error:
+            raise UsageError(f"a value given cannot stand in the state database: {error}") from error
 
 
 class Transaction:
@@ -140,17 +150,41 @@ class Transaction:
 
 
 def _engine(url: str) -> Engine:
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(Path(url.removeprefix("sqlite:///")).parent)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
     event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    event.listen(engine, "begin", _begin)
     return engine
 
 
-def _configure(connection: Any, _record: Any) -> None:
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # a name that no directory can have is a ValueError
+        raise StateUnavailable(f"the state database's directory cannot be made: {error}; check state.url") from error
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by the listener above, reads included
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Readers beside a writer. The first switch needs the file alone and does not wait for it, so it is tried again."""
+    for attempt in range(1, WAL_ATTEMPTS + 1):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if attempt == WAL_ATTEMPTS:
+                raise
+            time.sleep(WAL_PAUSE_S)
 
 
 def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None = None) -> Iterator[Noun]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
+from gateway.errors import StateUnavailable
 from gateway.identity import Revocation
 from gateway.justification import AccessRequest, Authorization, Grant, Ticket, Usage
 
@@ -113,10 +114,13 @@ def noun_of(kind: type[Noun], row: Mapping[str, Any]) -> Noun:
     """The noun that a row holds.
 
     Raises:
-        ValueError: the row holds what the noun cannot, such as a state of a later version.
+        StateUnavailable: the row holds what the noun cannot, such as a state of a later version.
     """
     readers: Mapping[str, Callable[[Any], Any]] = _readers(kind)  # type: ignore[arg-type]  # a class is hashable
-    return kind(**{name: read(row[name]) for name, read in readers.items()})
+    try:
+        return kind(**{name: read(row[name]) for name, read in readers.items()})
+    except (TypeError, ValueError) as error:
+        raise StateUnavailable(f"the state database holds what this version cannot read: {error}") from error
 
 
 @cache

@@ -214,6 +214,22 @@ def test_settings_are_frozen() -> None:
         ),
         (lambda d: d["route"][0].update(path="/x", customer="Acme"), "route[0].customer: got 'Acme'; expected a name"),
         (lambda d: d["route"][0].update(methods={"POST": "x"}), "route[0].methods.POST: got 'x'; expected: 'read'"),
+        (
+            lambda d: d["store"][0].update(request_headers=["X-Tenant", "X Tenant"]),
+            "store[0].request_headers[1]: got 'X Tenant'; expected the name of a header",
+        ),
+        (
+            lambda d: d["store"][0].update(request_headers=["Transfer-Encoding"]),
+            "store[0].request_headers[0]: got 'Transfer-Encoding'; expected a header that may cross",
+        ),
+        (
+            lambda d: d["store"][0].update(request_headers=["RESIDENCY-Subject"]),
+            "store[0].request_headers[0]: got 'RESIDENCY-Subject'; expected a header that may cross",
+        ),
+        (
+            lambda d: d["route"][0].update(path="/x", customer_header="X-Tenant: acme"),
+            "route[0].customer_header: got 'X-Tenant: acme'; expected the name of a header",
+        ),
         (lambda d: d["store"][0].update(connect_timeout_s=0), "store[0].connect_timeout_s: got 0; expected: greater"),
         (lambda d: d["store"][0].update(connect_timeout_s=float("nan")), "store[0].connect_timeout_s: got nan"),
     ],

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway.errors import LedgerFull, LedgerUnavailable, UsageError
-from gateway.ledger import Entry, FreeSpace, Ledger, LedgerFile, LedgerReader, verify
+from gateway.ledger import Entry, FreeSpace, Ledger, LedgerFile, LedgerReader, seal, verify
 from gateway.ledger import appender as module
 from gateway.ledger.file import Outcome
 from tests.unit.ledger.entries import decision
@@ -87,6 +88,12 @@ def _probe_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROBE_S", 0.01)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  nobody is told: that is what is tested
+            await asyncio.sleep(0.005)
+
+
 async def until_healthy(ledger: Ledger) -> None:
     async with asyncio.timeout(5):
         while not ledger.healthy:  # noqa: ASYNC110  the ledger has no event of it; readiness asks, as this does
@@ -121,6 +128,107 @@ async def test_entries_of_one_turn_of_the_loop_share_a_commit(world: World) -> N
     async with world.ledger() as ledger:
         await asyncio.gather(*(ledger.append(decision(number)) for number in range(10)))
     assert world.file.batches == [10]
+
+
+async def test_a_sealed_entry_is_taken_as_it_is(world: World) -> None:
+    """Sealed or not, the same bytes are written."""
+    entries = [decision(number) for number in range(2)]
+    async with world.ledger() as ledger:
+        assert await ledger.append(seal(entries[0])) == 0
+        assert await ledger.append(entries[1]) == 1
+    assert world.bodies() == [seal(entry).body for entry in entries]
+
+
+async def test_what_nobody_waits_for_rides_with_the_next_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A completion begins no batch, neither before nor after a commit, and keeps its place in the order."""
+    monkeypatch.setattr(module, "RIDE_S", 60)
+    entries = [decision(number) for number in range(4)]
+    async with world.ledger() as ledger:
+        ledger.submit(entries[0])
+        await asyncio.sleep(0.02)
+        assert world.file.batches == []
+        appending = asyncio.ensure_future(ledger.append(entries[1]))
+        await world.hold_up()
+        await asyncio.sleep(0)
+        await world.until_entered()
+        ledger.submit(entries[2])
+        world.file.gate.set()
+        assert await appending == 1
+        await asyncio.sleep(0.02)
+        assert world.file.batches == [2]
+        assert await ledger.append(entries[3]) == 3
+    assert world.file.batches == [2, 2]
+    assert world.bodies() == [seal(entry).body for entry in entries]
+
+
+async def test_what_nobody_waits_for_goes_after_a_short_while(world: World) -> None:
+    """Without another decision it is written all the same, whether it came before a commit or during one."""
+    async with world.ledger() as ledger:
+        ledger.submit(decision(0))
+        ledger.submit(decision(1))
+        await until(lambda: world.file.batches == [2])
+        await world.hold_up()
+        appending = asyncio.ensure_future(ledger.append(decision(2)))
+        await asyncio.sleep(0)
+        await world.until_entered()
+        ledger.submit(decision(3))
+        world.file.gate.set()
+        assert await appending == 2
+        await until(lambda: world.file.batches == [2, 1, 1])
+    assert len(world.bodies()) == 4
+
+
+async def test_closing_commits_what_nobody_waits_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end does not come before a completion that was handed in."""
+    monkeypatch.setattr(module, "RIDE_S", 60)
+    async with world.ledger() as ledger:
+        ledger.submit(decision(0))
+    assert len(world.bodies()) == 1
+    with pytest.raises(LedgerUnavailable, match="closed"):
+        ledger.submit(decision(1))
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+async def test_what_nobody_waits_for_is_handed_in_once_more(world: World, persisted: bool) -> None:
+    """After a batch that failed, or failed but persisted, it stands in the ledger once, before what came later."""
+    entries = [decision(number) for number in range(3)]
+    async with world.ledger() as ledger:
+        world.file.error, world.file.error_after = (None, LedgerUnavailable("lost")) if persisted else (
+            LedgerUnavailable("the disk is full"),
+            None,
+        )
+        for entry in entries[:2]:
+            ledger.submit(entry)
+        await until(lambda: not ledger.healthy)
+        world.file.error = world.file.error_after = None
+        assert await ledger.append(entries[2]) == 2
+    assert world.bodies() == [seal(entry).body for entry in entries]
+
+
+async def test_what_fails_twice_is_lost_and_said_to_be(world: World) -> None:
+    """Nothing is tried for ever: the log names the entry, and the ledger goes on."""
+    lost = decision(0)
+    with structlog.testing.capture_logs() as logged:
+        async with world.ledger() as ledger:
+            world.file.error = LedgerUnavailable("the disk is full")
+            ledger.submit(lost)
+            await until(lambda: len(world.file.batches) >= 3)
+            assert world.file.batches[:3] == [1, 1, 0]
+            world.file.error = None
+            await until_healthy(ledger)
+    assert [line["id"] for line in logged if line["event"] == "ledger_entry_lost"] == [lost["id"]]
+    assert world.bodies() == []
+
+
+async def test_a_commit_that_hangs_loses_nothing_that_nobody_waits_for(world: World) -> None:
+    """Nobody is there to be told that it takes long; it is written when the disk is back."""
+    async with world.ledger(commit_timeout_s=0.02) as ledger:
+        await world.hold_up()
+        ledger.submit(decision(0))
+        await until(lambda: "longer than" in ledger.problem)
+        world.file.gate.set()
+        await until_healthy(ledger)
+    assert len(world.bodies()) == 1
 
 
 async def test_a_full_queue_is_told_at_once(world: World) -> None:
@@ -232,7 +340,7 @@ async def test_a_commit_that_hangs_is_told_in_time(world: World) -> None:
         assert "longer than" in ledger.problem
         with pytest.raises(LedgerUnavailable, match="longer than"):
             await ledger.append(decision(2))
-        ledger.enqueue(decision(3))  # a completion waits for nobody
+        ledger.submit(decision(3))  # a completion waits for nobody
         world.file.gate.set()
         await until_healthy(ledger)
         assert await ledger.append(decision(4)) == 3

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import UsageError
-from gateway.ledger.entry import COLUMNS, MAX_BYTES, MAX_DEPTH, administrative, decode, derive, encode, seal
+from gateway.ledger.entry import COLUMNS, MAX_BYTES, MAX_DEPTH, Template, administrative, decode, derive, encode, seal
 from gateway.ledger.merkle import leaf_hash
 from tests.unit.ledger.entries import completion, decision
 from tests.world.clock import FakeClock
@@ -195,3 +195,61 @@ def test_parts_of_another_shape_are_indexed_as_absent(kind: str) -> None:
     """Deriving never fails: verifying derives from whatever is there."""
     held = derive({"kind": kind, "location": "IN", "details": 7, "id": 5, "time_us": "x", "customer": 7})
     assert held == (0, kind, *[""] * (len(COLUMNS) - 2))
+
+
+VARYING = {
+    "decision": ("id", "path", "reason", "time", "time_us"),
+    "completion": ("bytes", "decision", "id", "time", "time_us"),
+}
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(["decision", "completion"]), st.text(), st.data())
+def test_a_filled_template_is_what_is_sealed(kind: str, constant: str, data: st.DataObject) -> None:
+    """Whatever the shared and the varying values hold, body, hash and columns are those of ``seal``."""
+    fields = (decision() if kind == "decision" else completion(decision())) | {"subject": constant, "node": "50%s %%"}
+    varying = VARYING[kind]
+    numbers, texts = st.integers(-LIMIT, LIMIT), st.text(min_size=1)
+    values = tuple(data.draw(numbers if type(fields[name]) is int else texts) for name in varying)
+    assert Template(fields, varying).fill(values) == seal(fields | dict(zip(varying, values, strict=True)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("", "/", "t", 1),
+        ("i", "/", "", 1),
+        ("i", "/", "t", 1.0),
+        ("i", "/", "t", True),
+        ("i", None, "t", 1),
+        ("i", "/", "t", 2**53),
+        ("i", "\ud800", "t", 1),
+        ("i", "/" * MAX_BYTES, "t", 1),
+        ("i", "/", "t"),
+        ("i", "/", "t", 1, 1),
+    ],
+)
+def test_a_template_refuses_what_seal_refuses(values: tuple[Any, ...]) -> None:
+    """An empty head, another kind of value, a large integer, what is not Unicode, or too many bytes."""
+    template = Template(decision(), ("id", "path", "time", "time_us"))
+    with pytest.raises(UsageError):
+        template.fill(values)
+
+
+@pytest.mark.parametrize(
+    ("fields", "varying"),
+    [
+        (decision(), ("path", "id", "time", "time_us")),
+        (decision(), ("path", "time", "time_us")),
+        (decision(), ("id", "kind", "time", "time_us")),
+        (decision(), ("id", "rules", "time", "time_us")),
+        (
+            administrative(clock=FakeClock(), node="n", actor="a", act="b", subject="c", details={}),
+            ("id", "time", "time_us"),
+        ),
+    ],
+)
+def test_a_template_of_something_else_is_refused(fields: dict[str, Any], varying: tuple[str, ...]) -> None:
+    """Another order, a missing name, a fixed field, a list, an administrative act."""
+    with pytest.raises(ValueError, match="what varies"):
+        Template(fields, varying)

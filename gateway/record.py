@@ -1,0 +1,118 @@
+"""What the record holds of a decision and of its completion.
+
+The fields are those of the public interface; what is absent is an empty text. A query is never kept: it may hold
+credentials, and no rule reads it. What the same judgement gives again and again is encoded once: only the fields named
+in :data:`VARYING` differ.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import uuid_utils
+
+from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Decision
+from gateway.clock import rfc3339
+from gateway.ledger.entry import Entry, Template  # not the package, which knows the database
+from gateway.location import Assurance
+
+MAX_PATH = 2_048
+VARYING = ("id", "path", "time", "time_us")
+"""The fields in which the entries of two decisions on the same attempt differ."""
+
+
+def varying(id_: str, path: str, time_us: int) -> tuple[str, str, str, int]:
+    """The values of :data:`VARYING`, in its order."""
+    return id_, path, rfc3339(time_us), time_us
+
+
+def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str, object]:
+    """The entry of a decision, with the fields of the public interface; absent values are empty texts."""
+    attempt, verdict = decision.attempt, decision.verdict
+    principal, location = attempt.principal, attempt.location
+    resource, why = attempt.resource, attempt.justification
+    assurance, country = location.judge(attempt.home)
+    return {
+        "kind": "decision",
+        "version": 1,
+        "id": decision.id,
+        "time": rfc3339(attempt.time_us),
+        "time_us": attempt.time_us,
+        "door": approach.door,
+        "effect": verdict.effect.value,
+        "rule": verdict.rules[0],
+        "rules": list(verdict.rules),
+        "clause": verdict.clause,
+        "obligations": list(verdict.obligations),
+        "subject": principal.subject,
+        "roles": sorted(principal.roles),
+        "acting_for": principal.subject if principal.actor else "",
+        "actor": principal.actor,
+        "issuer": principal.issuer,
+        "location": {
+            "country": country,
+            "assured": assurance is Assurance.HOME,
+            "signals": [
+                {"source": signal.source.value, "country": signal.country, "detail": signal.detail}
+                for signal in location.signals
+            ],
+        },
+        "client_address": location.address,
+        "customer": resource.customer,
+        "plan": attempt.plan_id or attempt.plan.value,
+        "store": resource.store,
+        "data_class": resource.data_class,
+        "action": resource.action.value,
+        "method": _printable(approach.method, 32),
+        "path": attempt.target.path if attempt.target else _printable(approach.target.partition("?")[0], MAX_PATH),
+        "ticket": _printable(why.cited, MAX_TICKET),
+        "grant": why.grant.id if why.grant else "",
+        "reason": _printable(why.reason, MAX_REASON),
+        "problem": decision.problem,
+        "policy_version": decision.policy_version,
+        "geo_version": location.version,
+        "node": node,
+    }
+
+
+def completion(
+    decision: Decision, *, node: str, now_us: int, outcome: str, status: int, bytes_in: int, bytes_out: int
+) -> Entry:
+    """The entry of how a permitted decision ended."""
+    return _completions(node).fill(
+        (
+            bytes_out,
+            bytes_in,
+            decision.id,
+            max(0, now_us - decision.attempt.time_us) // 1_000,
+            str(uuid_utils.uuid7()),
+            outcome,
+            status,
+            rfc3339(now_us),
+            now_us,
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _completions(node: str) -> Template:
+    """What completions share; the others stand in the order of their names, as their values do above."""
+    values: dict[str, str | int] = {
+        "bytes": 0,
+        "bytes_in": 0,
+        "decision": "?",
+        "duration_ms": 0,
+        "id": "?",
+        "outcome": "?",
+        "status": 0,
+        "time": "?",
+        "time_us": 0,
+    }
+    return Template({"kind": "completion", "version": 1, "node": node, **values}, tuple(values))
+
+
+def _printable(text: str, limit: int) -> str:
+    """Text of a client as it may stand in the record: bounded, every control and surrogate character escaped."""
+    if text.isascii() and text.isprintable():
+        return text[:limit]
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[:limit])[:limit]

@@ -1,0 +1,332 @@
+"""The steps of the checkpoint, each made to fail in turn: one record whatever happens, and no permit by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.attempt import Approach
+from gateway.catalog import Action, Catalog, Classified, Customers, Resource, RouteTable, Scope
+from gateway.catalog.customers import Customer, CustomerPlan
+from gateway.checkpoint import Checkpoint
+from gateway.clock import SECOND_US
+from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
+from gateway.identity import Kind, Principal
+from gateway.justification import Desk, Ticket, TicketKind
+from gateway.ledger import Entry, encode, seal
+from gateway.ledger.entry import decode
+from gateway.location import Location
+from gateway.location.location import Signal, Source
+from gateway.policy import Effect, Facts, RoleScope, Verdict
+from gateway.record import fields_of
+from gateway.settings import RouteSettings
+from tests.world.clock import NOW_S, FakeClock
+
+SAM = Principal("sam", "https://idp.example/", Kind.PERSONNEL, frozenset({"support"}), token_id="canary-token-id")
+OFFICE = Location("10.20.0.5", (Signal(Source.SITE, "US", "office"),), "country 2026-11-01")
+PERMIT = Verdict(Effect.PERMIT, ("at-home",), "2.1", ("no-store",))
+DENY = Verdict(Effect.DENY, ("outside-home",), "2.2")
+CANARY = "eyJhbGciOiJub25lIn0.canary.canary"
+
+DECISION_FIELDS = {
+    *("kind", "version", "id", "time", "time_us", "door", "effect", "rule", "rules", "clause", "obligations"),
+    *("subject", "roles", "acting_for", "actor", "issuer", "location", "client_address", "customer", "plan", "store"),
+    *("data_class", "action", "method", "path", "ticket", "grant", "reason", "problem", "policy_version"),
+    *("geo_version", "node"),
+}
+COMPLETION_FIELDS = {
+    *("kind", "version", "id", "time", "time_us", "decision", "outcome", "status", "bytes", "bytes_in"),
+    *("duration_ms", "node"),
+}
+
+
+class World:
+    """Rooms that say what they are told to, or fail as they are told to; every other answer is a permit."""
+
+    version = "us_only@1"
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.customers = Customers()
+        self.customers.put(Customer("acme", "Acme", (CustomerPlan("P-1", "us-only", ("US",), 1, 0, 0),)))
+        self.desk = Desk()
+        self.principal, self.location, self.verdict = SAM, OFFICE, PERMIT
+        self.store_at_home = self.window_open = True
+        self.failing: dict[str, Exception] = {}
+        self.asked: list[Facts] = []
+        self.entries: list[Entry] = []
+        self.submitted: list[Entry] = []
+        route = RouteSettings(path="/crm/{customer}/{rest...}", store="crm", data_class="crm_account")
+        self.catalog = Catalog(RouteTable([route]), self.customers)
+
+    def checkpoint(self, **changes: Any) -> Checkpoint:
+        rooms: dict[str, Any] = dict.fromkeys(
+            ("authenticator", "resolver", "locator", "roles", "policy", "ledger", "window"), self
+        )
+        rooms |= {"catalog": Failing(self, "catalog", self.catalog), "desk": Failing(self, "desk", self.desk)}
+        rooms |= {"customers": Failing(self, "customers", self.customers), "clock": self.clock}
+        return Checkpoint(
+            **rooms | changes,
+            home=frozenset({"US"}),
+            node="node-1",
+            store_is_home=lambda _store, _home: self.answer("residence", self.store_at_home),
+            fresh=lambda: True,
+        )
+
+    def answer(self, room: str, value: Any) -> Any:
+        if room in self.failing:
+            raise self.failing[room]
+        return value
+
+    async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal:
+        return self.answer("authenticator", self.principal)
+
+    def resolve(self, *_: object) -> object:
+        return self.answer("resolver", ip_address("10.20.0.5"))
+
+    def locate(self, *_: object, **__: str) -> Location:
+        return self.answer("locator", self.location)
+
+    def scope(self, *_: object, **__: str) -> RoleScope:
+        return self.answer("roles", RoleScope.ALLOWED)
+
+    def is_open(self, _instant_us: int) -> bool:
+        return self.answer("window", self.window_open)
+
+    def decide(self, facts: Facts) -> Verdict:
+        self.asked.append(facts)
+        return self.answer("policy", self.verdict)
+
+    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int:
+        self.entries.append(self.answer("ledger", entry if isinstance(entry, Entry) else seal(entry)))
+        return len(self.entries) - 1
+
+    def submit(self, entry: Mapping[str, object] | Entry) -> None:
+        self.submitted.append(entry if isinstance(entry, Entry) else seal(entry))
+
+
+class Failing:
+    """A real room, until it is told to fail."""
+
+    def __init__(self, world: World, name: str, room: object) -> None:
+        self._world, self._name, self._room = world, name, room
+
+    def __getattr__(self, name: str) -> Any:
+        return self._world.answer(self._name, getattr(self._room, name))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def approach(**changes: Any) -> Approach:
+    given = Approach("http", "GET", "/crm/acme/accounts/7", "gateway.test", "10.20.0.5", [f"Bearer {CANARY}"])
+    return given._replace(**changes)
+
+
+ROOMS = ("authenticator", "resolver", "locator", "catalog", "customers", "desk", "residence", "roles", "policy")
+
+
+ERRORS = pytest.mark.parametrize("error", [Unavailable("out of reach"), KeyError("a bug")], ids=["expected", "a bug"])
+
+
+@ERRORS
+@pytest.mark.parametrize("room", ROOMS)
+async def test_a_room_that_fails_denies_and_is_recorded_once(world: World, room: str, error: Exception) -> None:
+    """Whichever step fails and however, the answer is a denial, and there is one entry for it."""
+    world.failing[room] = error
+    decision = await world.checkpoint().decide(approach(ticket="CASE-5"))
+    assert decision.verdict.rules == ("unavailable",)
+    [entry] = world.entries
+    assert decode(entry.body)["effect"] == "deny"
+    assert entry.id == decision.id
+
+
+@ERRORS
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in ("roles", "policy")])
+async def test_a_room_that_fails_later_denies_what_was_permitted_before(
+    world: World, room: str, error: Exception
+) -> None:
+    """A remembered permit stands in for no fact: what cannot be established now denies now."""
+    checkpoint = world.checkpoint()
+    assert (await checkpoint.decide(approach())).permitted
+    world.failing[room] = error
+    assert (await checkpoint.decide(approach())).verdict.rules == ("unavailable",)
+    assert len(world.entries) == 2
+
+
+async def test_a_failing_window_denies(world: World) -> None:
+    """The support window is asked only for a support ticket of severity 2 to 4; when it cannot say, nothing passes."""
+    world.desk.put(Ticket("CASE-5", TicketKind.SUPPORT, ("acme",), "No sound", 0, severity=3))
+    world.failing["window"] = KeyError("a bug")
+    assert not (await world.checkpoint().decide(approach(ticket="CASE-5"))).permitted
+    assert len(world.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("room", "error", "rule"),
+    [
+        ("authenticator", Unauthenticated("expired"), "unauthenticated"),
+        ("authenticator", Malformed("two credentials"), "malformed"),
+        ("catalog", Malformed("no such method"), "malformed"),
+    ],
+)
+async def test_a_refusal_names_its_reason(world: World, room: str, error: GatewayError, rule: str) -> None:
+    """What a room says is wrong with the request stands in the record; later steps still establish what they can."""
+    world.failing[room] = error
+    decision = await world.checkpoint().decide(approach())
+    assert decision.verdict.rules == (rule,)
+    assert decode(world.entries[0].body)["problem"] == str(error)
+    assert decision.attempt.location is OFFICE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"authorization": ["Bearer a", "Bearer b"]}, {"on_behalf_of": ["Bearer a", "Bearer b"]}, {"ambiguity": "odd"}],
+)
+async def test_what_can_be_read_in_two_ways_is_malformed(world: World, changes: dict[str, Any]) -> None:
+    """Two credentials, or what the door found, deny before any rule is asked."""
+    decision = await world.checkpoint().decide(approach(**changes))
+    assert decision.verdict.rules == ("malformed",)
+    assert world.asked == []
+
+
+async def test_a_ledger_that_fails_lets_nothing_pass(world: World) -> None:
+    """There is no decision in hand that is not a durable one."""
+    world.failing["ledger"] = LedgerUnavailable("the disk is full")
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable):
+            await world.checkpoint().decide(approach())
+
+
+async def test_only_a_recorded_permit_is_admitted(world: World) -> None:
+    """Neither a denial nor a rehearsed permit opens anything."""
+    checkpoint = world.checkpoint()
+    rehearsed = checkpoint.rehearse(approach(), SAM)
+    assert rehearsed.permitted
+    world.verdict = DENY
+    denied = await checkpoint.decide(approach())
+    for decision in (rehearsed, denied):
+        with pytest.raises(ValueError, match="recorded permit"):
+            checkpoint.admit(decision)
+    assert len(world.entries) == 1
+
+
+async def test_entries_have_exactly_the_public_fields(world: World) -> None:
+    """A first decision, a remembered one, a refusal, and a completion."""
+    checkpoint = world.checkpoint()
+    decisions = [await checkpoint.decide(approach()) for _ in range(2)]
+    await checkpoint.decide(approach(target="/crm/%zz"))
+    checkpoint.admit(decisions[1]).complete("whole", 200)
+    assert [decode(entry.body).keys() for entry in world.entries] == [DECISION_FIELDS] * 3
+    [completion] = world.submitted
+    assert decode(completion.body).keys() == COMPLETION_FIELDS
+    assert decode(completion.body)["decision"] == decisions[1].id == completion.columns[3]
+
+
+async def test_a_completion_is_recorded_once_with_what_flowed(world: World) -> None:
+    """Bytes both ways and the time it took; a second completion does not count."""
+    checkpoint = world.checkpoint()
+    admission = checkpoint.admit(await checkpoint.decide(approach()))
+    assert admission.count_out(7)
+    admission.bytes_in += 5
+    world.clock.advance(1.5)
+    admission.complete("whole", 200)
+    admission.complete("cut", 0)
+    [entry] = [decode(entry.body) for entry in world.submitted]
+    assert entry | {"bytes": 7, "bytes_in": 5, "duration_ms": 1_500, "outcome": "whole", "status": 200} == entry
+    assert entry["time_us"] == (NOW_S + 1) * SECOND_US + SECOND_US // 2
+    assert seal(entry) == world.submitted[0]
+
+
+async def test_nothing_secret_stands_in_an_entry(world: World) -> None:
+    """No credential, no token id and no query, in a first entry, a remembered one, a refusal or a completion."""
+    checkpoint = world.checkpoint()
+    given = approach(target=f"/crm/acme/accounts/7?key={CANARY}", on_behalf_of=[CANARY])
+    decisions = [await checkpoint.decide(given) for _ in range(2)]
+    await checkpoint.decide(given._replace(target=f"/crm/%zz?key={CANARY}"))
+    checkpoint.admit(decisions[0]).complete("whole", 200)
+    assert len(world.entries + world.submitted) == 4
+    assert not any(b"canary" in entry.body for entry in world.entries + world.submitted)
+
+
+async def test_what_was_judged_before_is_not_judged_again(world: World) -> None:
+    """Another path and another instant: the policy was asked once, and every record is its own."""
+    checkpoint = world.checkpoint()
+    first = await checkpoint.decide(approach())
+    world.clock.advance(1)
+    second = await checkpoint.decide(approach(target="/crm/acme/accounts/8"))
+    assert len(world.asked) == 1
+    assert (first.facts, first.verdict) == (second.facts, second.verdict)
+    one, other = (decode(entry.body) for entry in world.entries)
+    assert {name for name in one if one[name] != other[name]} == {"id", "path", "time", "time_us"}
+
+
+CHANGES: dict[str, Callable[[World], object]] = {
+    "principal": lambda world: setattr(world, "principal", replace(SAM, roles=frozenset({"engineer"}))),
+    "location": lambda world: setattr(world, "location", Location("198.51.100.7", (Signal(Source.NETWORK, "IN"),))),
+    "plan ended": lambda world: world.customers.put(Customer("acme", "Acme")),
+    "customer gone": lambda world: world.customers.remove("acme"),
+    "store moved": lambda world: setattr(world, "store_at_home", False),
+    "window closed": lambda world: setattr(world, "window_open", False),
+    "ticket closed": lambda world: world.desk.put(Ticket("CASE-5", TicketKind.SUPPORT, ("acme",), "", 0, 3, "", 1)),
+    "policy": lambda world: setattr(world, "version", "us_only@2"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_whatever_changes_is_judged_anew(world: World, change: Callable[[World], object]) -> None:
+    """Memory never outlives a fact: the second request meets the verdict of its own moment."""
+    world.desk.put(Ticket("CASE-5", TicketKind.SUPPORT, ("acme",), "No sound", 0, severity=3))
+    checkpoint = world.checkpoint()
+    assert (await checkpoint.decide(approach(ticket="CASE-5"))).permitted
+    change(world)
+    world.verdict = DENY
+    assert not (await checkpoint.decide(approach(ticket="CASE-5"))).permitted
+    assert len(world.asked) == 2
+
+
+async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reasons are free text: whoever invents new ones makes nobody keep them all."""
+    monkeypatch.setattr("gateway.checkpoint.REMEMBERED", 3)
+    checkpoint = world.checkpoint()
+    for number in range(8):
+        await checkpoint.decide(approach(reason=f"reason {number}"))
+        assert len(checkpoint._judged) <= 3
+
+
+texts = st.text(max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(reason=texts, ticket=texts, method=st.sampled_from(["GET", "PUT"]), subject=st.text(min_size=1), path=texts)
+async def test_a_remembered_entry_has_the_bytes_of_one_made_anew(
+    reason: str, ticket: str, method: str, subject: str, path: str
+) -> None:
+    """Whatever a client or an issuer writes, canonical form and index are those of ``seal(fields_of(...))``."""
+    world = World()
+    world.principal = replace(SAM, subject=subject)
+    world.catalog = Anything()  # type: ignore[assignment]
+    checkpoint = world.checkpoint()
+    letters = "".join(char for char in path if char.isascii() and char.isalnum()) or "x"
+    given = approach(reason=reason, ticket=ticket, method=method, target=f"/crm/acme/{letters}'()*&~%22%C3%A9")
+    await checkpoint.decide(given)
+    again = await checkpoint.decide(given)
+    fields = fields_of(again, given, node=checkpoint.node)
+    assert len(world.asked) == 1
+    assert world.entries[1] == seal(fields)
+    assert world.entries[1].body == encode(fields)
+
+
+class Anything:
+    """A catalog that takes every path for the same thing."""
+
+    def classify(self, *_: object) -> Classified:
+        return Classified(Resource("crm", "crm_account", "acme", Action.READ, Scope.ONE), None)
