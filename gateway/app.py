@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -116,29 +117,29 @@ async def serve(settings: Settings, *, ready: Callable[[Gateway], None], clock: 
         ready(gateway)
         await stopping.wait()
         log.info("stopping")
-        await gateway.ledger.append(_lifecycle(gateway, "stop"))
+        await gateway.ledger.append(_lifecycle(gateway, "stopping"))
 
 
 @asynccontextmanager
 async def _background(rooms: Rooms, authenticator: Authenticator) -> AsyncIterator[None]:
     """What goes on beside the doors: following the state, swapping databases, refreshing keys and residence."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(rooms.follower.run()),
-            group.create_task(
-                _every(
-                    rooms.settings.location.reload_interval_s,
-                    lambda: asyncio.to_thread(rooms.databases.reload_if_changed),
-                )
-            ),
-            group.create_task(_every(KEYS_INTERVAL_S, authenticator.refresh_if_due)),
-            group.create_task(_every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(rooms.residence.refresh))),
-        ]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    reload_s = rooms.settings.location.reload_interval_s
+    loop = asyncio.get_running_loop()
+    tasks = [
+        loop.create_task(work)
+        for work in (
+            rooms.follower.run(),
+            _every(reload_s, lambda: asyncio.to_thread(rooms.databases.reload_if_changed)),
+            _every(KEYS_INTERVAL_S, authenticator.refresh_if_due),
+            _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(rooms.residence.refresh)),
+        )
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _every(interval_s: float, act: Callable[[], Awaitable[object]]) -> None:
@@ -158,8 +159,9 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: web.ServerRunner | w
     try:
         await site.start()
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigurationError(
-            [f"cannot listen on {address}: {error.strerror}; is another process there?"]
+            [f"cannot listen on {address}: {why}; name another address, or end what is there"]
         ) from error
     return int(runner.addresses[0][1])
 

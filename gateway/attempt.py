@@ -46,7 +46,10 @@ class Approach(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """Who, where, what and why, at an instant."""
+    """Who, where, what and why, at an instant.
+
+    ``out_of_hours``: a support analyst cites a case, other than of severity 1, outside the support window.
+    """
 
     principal: Principal
     location: Location
@@ -58,6 +61,7 @@ class Attempt(NamedTuple):
     plan_id: str
     target: Target | None
     route: Route | None
+    out_of_hours: bool = False
 
 
 class Decision(NamedTuple):

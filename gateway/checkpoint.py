@@ -31,7 +31,7 @@ from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
 from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target, canonical
 from gateway.catalog.customers import CustomerPlan
 from gateway.clock import Clock
-from gateway.errors import GatewayError, Malformed, Unauthenticated, Unavailable
+from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
 from gateway.justification import Desk, Justification, TicketKind
 from gateway.ledger.entry import Entry, Template
@@ -64,10 +64,10 @@ class _Judged(NamedTuple):
 class Admission:
     """A permitted decision, alive while bytes flow: it counts them and is completed once."""
 
-    __slots__ = ("_checkpoint", "_completed", "_grant", "_limit", "_usage", "bytes_in", "bytes_out", "decision")
+    __slots__ = ("_checkpoint", "_completed", "_grant", "_limit", "bytes_in", "bytes_out", "decision")
 
     def __init__(self, decision: Decision, checkpoint: Checkpoint) -> None:
-        grant = decision.attempt.justification.grant if "read-cap" in decision.verdict.obligations else None
+        grant = decision.attempt.justification.grant
         self.decision = decision
         self.bytes_in = 0
         self.bytes_out = 0
@@ -75,7 +75,6 @@ class Admission:
         self._completed = False
         self._grant = grant.id if grant else ""
         self._limit = grant.max_bytes if grant else 0
-        self._usage = checkpoint.desk.count(grant.id, requests=1) if grant else None
 
     def count_out(self, size: int) -> bool:
         """Count bytes on their way to the client.
@@ -84,6 +83,14 @@ class Admission:
             Whether they may still go: ``False`` once a grant's cap would be passed.
         """
         self.bytes_out += size
+        return self._within_cap(size)
+
+    def count_in(self, size: int) -> None:
+        """Count bytes on their way to the store; they count towards a grant's cap too."""
+        self.bytes_in += size
+        self._within_cap(size)
+
+    def _within_cap(self, size: int) -> bool:
         if not self._grant:
             return True
         usage = self._checkpoint.desk.count(self._grant, bytes_=size)
@@ -109,6 +116,10 @@ class Authenticating(Protocol):
 
 class AddressResolving(Protocol):
     def resolve(
+        self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]
+    ) -> IPv4Address | IPv6Address | None: ...
+
+    def resolve_person(
         self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]
     ) -> IPv4Address | IPv6Address | None: ...
 
@@ -183,7 +194,15 @@ class Checkpoint:
         target, classified = self._what(approach, failures)
         attempt = self._attempt(approach, principal, location, target, classified, now_us, failures)
         decision, entry = self._judge_again(attempt, approach, failures)
-        return decision.at(await self.ledger.append(entry, permit=decision.permitted))
+        grant = attempt.justification.grant if decision.permitted else None
+        if grant:  # counted before anybody else can be judged, so that a cap on requests holds
+            self.desk.count(grant.id, requests=1)
+        try:
+            return decision.at(await self.ledger.append(entry, permit=decision.permitted))
+        except LedgerUnavailable:
+            if grant:
+                self.desk.count(grant.id, requests=-1)
+            raise
 
     def rehearse(self, approach: Approach, principal: Principal) -> Decision:
         """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""
@@ -216,7 +235,9 @@ class Checkpoint:
 
     def _where(self, approach: Approach, principal: Principal, failures: list[GatewayError]) -> Location:
         try:
-            address = self.resolver.resolve(approach.peer, approach.forwarded, approach.x_forwarded_for)
+            # A tool that acts for a person does not lend that person its own location.
+            resolve = self.resolver.resolve_person if principal.actor else self.resolver.resolve
+            address = resolve(approach.peer, approach.forwarded, approach.x_forwarded_for)
             return self.locator.locate(address, token_country=principal.country, work_country=principal.work_country)
         except Exception:
             log.exception("location_failed")
@@ -251,9 +272,21 @@ class Checkpoint:
         plan, held = self._plan(resource, now_us, failures)
         justification = self._why(approach, principal, resource, now_us, failures)
         home = frozenset(held.home) if held and held.home else self.home
+        if resource.scope is Scope.MANY:  # home to all of them, or to none
+            home = self.customers.common_home(self.home)
         plan_id = held.id if held else ""
         return Attempt(
-            principal, location, resource, justification, now_us, home, plan, plan_id, target, classified.route
+            principal=principal,
+            location=location,
+            resource=resource,
+            justification=justification,
+            time_us=now_us,
+            home=home,
+            plan=plan,
+            plan_id=plan_id,
+            target=target,
+            route=classified.route,
+            out_of_hours=self._out_of_hours(principal, justification, now_us, failures),
         )
 
     def _plan(self, resource: Resource, now_us: int, failures: list[GatewayError]) -> tuple[Plan, CustomerPlan | None]:
@@ -313,7 +346,7 @@ class Checkpoint:
                 attempt.plan_id,
                 attempt.home,
                 self._is_home(attempt),
-                self._support_closed(attempt),
+                attempt.out_of_hours,
                 self.policy.version,
                 approach.door,
                 approach.method,
@@ -365,7 +398,7 @@ class Checkpoint:
             grant=personnel and why.grant is not None,
             authorization=personnel and why.authorization is not None,
             storage_home=self._is_home(attempt),
-            support_closed=personnel and self._support_closed(attempt),
+            support_closed=personnel and attempt.out_of_hours and self.deny_outside_window,
         )
 
     def _is_home(self, attempt: Attempt) -> bool:
@@ -376,18 +409,23 @@ class Checkpoint:
         """Where there is no route there is nothing that a role could be asked about: ``unclassified`` says so."""
         if resource.scope is Scope.UNROUTED:
             return RoleScope.ALLOWED
-        return self.roles.scope(principal.roles, resource.data_class, resource.action, subject=principal.subject)
+        roles = _SERVICE if principal.kind is Kind.SERVICE else principal.roles  # a service has its own line alone
+        return self.roles.scope(roles, resource.data_class, resource.action, subject=principal.subject)
 
-    def _support_closed(self, attempt: Attempt) -> bool:
-        ticket = attempt.justification.ticket
-        return (
-            self.deny_outside_window
-            and ticket is not None
-            and ticket.kind is TicketKind.SUPPORT
-            and ticket.severity > 1
-            and "support" in attempt.principal.roles
-            and not self.window.is_open(attempt.time_us)
-        )
+    def _out_of_hours(
+        self, principal: Principal, why: Justification, now_us: int, failures: list[GatewayError]
+    ) -> bool:
+        """Whether a support analyst cites a case outside the support window.
+
+        Severity 1 is supported around the clock; a ticket that is unknown, closed or stale is not known to be that.
+        """
+        try:
+            if not why.cited or "support" not in principal.roles or self.window.is_open(now_us):
+                return False
+        except Exception:
+            log.exception("window_failed")
+            failures.append(Unavailable("whether support is open could not be established"))
+        return why.ticket is None or (why.ticket.kind is TicketKind.SUPPORT and why.ticket.severity > 1)
 
     def record_completion(self, admission: Admission, outcome: str, status: int) -> None:
         """Hand the completion to the ledger; nobody waits for it."""
@@ -403,6 +441,7 @@ class Checkpoint:
         self.ledger.submit(entry)
 
 
+_SERVICE = frozenset({"service"})
 _DATA_KINDS = {kind.value: kind for kind in DataKind if kind is not DataKind.OTHER}
 
 

@@ -75,7 +75,7 @@ class Explainer:
             detail=decision.problem or self._detail(rule, attempt),
             decision=decision.id,
             customer=customer,
-            next_steps=tuple(_next_steps(rule, attempt)),
+            next_steps=tuple(_next_steps(decision.verdict.rules, attempt)),
         )
 
     def _detail(self, rule: str, attempt: Attempt) -> str:
@@ -144,12 +144,13 @@ def _unclassified(attempt: Attempt) -> str:
     return f"{customer!r} is not a customer that this gateway knows, and you are not in {_codes(attempt.home)}."
 
 
-def _next_steps(rule: str, attempt: Attempt) -> list[dict[str, str]]:
-    if rule not in ("outside-home", "location-unassured", "role") or attempt.principal.kind is not Kind.PERSONNEL:
+def _next_steps(rules: tuple[str, ...], attempt: Attempt) -> list[dict[str, str]]:
+    abroad = not {"outside-home", "location-unassured"}.isdisjoint(rules)
+    if attempt.principal.kind is not Kind.PERSONNEL or not (abroad or "role" in rules):
         return []
     ticket = attempt.justification.cited or "TICKET"
     steps = []
-    if rule != "role" and attempt.resource.scope is Scope.ONE:
+    if abroad and attempt.resource.scope is Scope.ONE:
         steps.append({"rel": "send-to-us-analyst", "command": f"residency-gateway tickets handoff {ticket}"})
     if "engineer" in attempt.principal.roles and attempt.resource.scope is Scope.ONE:
         steps.append(

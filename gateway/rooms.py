@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -17,9 +18,16 @@ from gateway.catalog import Catalog, Customers, RouteTable, StoreResidence
 from gateway.catalog.residence import Address
 from gateway.checkpoint import Authenticating, Checkpoint, Recording
 from gateway.clock import Clock, SystemClock
-from gateway.errors import ConfigurationError, LedgerUnavailable, LocationUnavailable, PolicyError, Unauthenticated
+from gateway.errors import (
+    ConfigurationError,
+    GatewayError,
+    LedgerUnavailable,
+    LocationUnavailable,
+    PolicyError,
+    Unauthenticated,
+)
 from gateway.explanation import Explainer
-from gateway.identity import Principal, Revocations
+from gateway.identity import KeySet, Principal, Revocations, Workforce
 from gateway.justification import Desk
 from gateway.location import ClientAddressResolver, Databases, Locator, Source
 from gateway.policy import Policy
@@ -124,15 +132,36 @@ def require_stores_at_home(rooms: Rooms) -> None:
         ConfigurationError: one line for each such store.
     """
     now_us = rooms.clock.now_us()
+    home = rooms.customers.common_home(rooms.home)
     problems = []
     for store in {route.store for route in rooms.settings.route if _serves_protected(rooms, route.customer, now_us)}:
-        if not rooms.residence.is_home(store, rooms.home):
-            why = rooms.residence.why_not_home(store, rooms.home)
+        if not rooms.residence.is_home(store, home):
+            why = rooms.residence.why_not_home(store, home)
             problems.append(
                 f"store {store}: holds a protected customer's data outside home: {why}; move it, or end the plans"
             )
     if problems:
         raise ConfigurationError(sorted(problems))
+
+
+def require_key_files(rooms: Rooms) -> None:
+    """That what identity reads from files is usable: key sets and the workforce directory. Https is not asked.
+
+    Raises:
+        ConfigurationError: one line for each that is not.
+    """
+    identity = rooms.settings.identity
+    problems = []
+    for index, issuer in enumerate(identity.issuer):
+        if not issuer.jwks.startswith("https://"):
+            try:
+                KeySet.parse(Path(issuer.jwks).read_bytes())
+            except (OSError, GatewayError, ValueError) as error:
+                problems.append(f"identity.issuer[{index}].jwks: {issuer.jwks}: {error}; expected a JSON Web Key Set")
+    if problems:
+        raise ConfigurationError(problems)
+    if identity.workforce:
+        Workforce(identity.workforce)
 
 
 def checkpoint_of(rooms: Rooms, *, authenticator: Authenticating, ledger: Recording) -> Checkpoint:

@@ -70,10 +70,12 @@ class Customers:
     def __init__(self) -> None:
         self._customers: dict[str, Customer] = {}
         self._with_plans: set[str] = set()
+        self._homes: frozenset[frozenset[str]] | None = None  # of all plans; None when it has to be gathered anew
 
     def put(self, customer: Customer) -> None:
         """Take a customer in, in place of what was known of it."""
         self._customers[customer.id] = customer
+        self._homes = None
         (self._with_plans.add if customer.plans else self._with_plans.discard)(customer.id)
 
     def get(self, key: str) -> Customer | None:
@@ -82,10 +84,18 @@ class Customers:
     def remove(self, key: str) -> None:
         """Forget a customer; one that is not known stays so."""
         self._customers.pop(key, None)
+        self._homes = None
         self._with_plans.discard(key)
 
     def __len__(self) -> int:
         return len(self._customers)
+
+    def common_home(self, default: frozenset[str]) -> frozenset[str]:
+        """What of ``default`` is home to every plan that any customer ever had."""
+        if self._homes is None:
+            plans = (plan for key in self._with_plans for plan in self._customers[key].plans)
+            self._homes = frozenset(frozenset(plan.home) for plan in plans if plan.home)
+        return default.intersection(*self._homes)
 
     def protected(self, instant_us: int) -> Iterator[Customer]:
         """Every customer with a plan in effect."""

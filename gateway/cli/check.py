@@ -12,7 +12,7 @@ from rich.table import Table
 from gateway.attempt import Approach, Decision
 from gateway.cli.context import Operation, as_json
 from gateway.errors import UsageError
-from gateway.identity import Kind, Principal
+from gateway.identity import Kind, Principal, Workforce
 from gateway.location import parse_address
 from gateway.rooms import Rooms, open_rooms, rehearsal
 
@@ -23,7 +23,7 @@ from gateway.rooms import Rooms, open_rooms, rehearsal
 @click.option("--customer", default="", help="For a customer's own user: whose.")
 @click.option("--from", "address", required=True, help="The client's address.")
 @click.option("--country", default="", help="The country that the token would claim.")
-@click.option("--work-country", default="", help="The country in the workforce directory.")
+@click.option("--work-country", default="", help="In place of the workforce directory's.")
 @click.option("--method", default="GET", show_default=True, help="The HTTP method.")
 @click.option("--host", default="", help="The Host header, where routes look at it.")
 @click.option("--path", required=True, help="The request target.")
@@ -53,18 +53,21 @@ def check(
     if parse_address(address) is None:
         raise UsageError(f"got {address!r}; expected an IP address such as 49.36.0.1")
     rooms = open_rooms(operation.settings, clock=operation.clock, strict=False)
+    workforce = operation.settings.identity.workforce
+    if workforce and not work_country:
+        work_country = Workforce(workforce).country(subject)
     principal = _principal(subject, roles, customer, country=country, work_country=work_country)
     approach = Approach(
         door="check", method=method.upper(), target=path, host=host, peer=address, ticket=ticket, reason=reason
     )
     decision = rehearsal(rooms).rehearse(approach, principal)
-    result = explanation_of(rooms, decision)
+    result = explanation_of(rooms, decision, method=approach.method)
     click.echo(json.dumps(result)) if as_json else _show(result)
     rooms.state.close()
     return 0 if decision.permitted else 1
 
 
-def explanation_of(rooms: Rooms, decision: Decision) -> dict[str, object]:
+def explanation_of(rooms: Rooms, decision: Decision, *, method: str) -> dict[str, object]:
     """A decision with everything that led to it, as JSON would have it."""
     attempt, verdict = decision.attempt, decision.verdict
     location = attempt.location
@@ -87,11 +90,11 @@ def explanation_of(rooms: Rooms, decision: Decision) -> dict[str, object]:
         },
         "client_address": location.address,
         "customer": attempt.resource.customer,
-        "plan": attempt.plan.value,
+        "plan": attempt.plan_id or attempt.plan.value,
         "store": attempt.resource.store,
         "data_class": attempt.resource.data_class,
         "action": attempt.resource.action.value,
-        "method": "",
+        "method": method,
         "path": attempt.target.path if attempt.target else "",
         "ticket": attempt.justification.cited,
         "grant": attempt.justification.grant.id if attempt.justification.grant else "",

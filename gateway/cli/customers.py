@@ -169,7 +169,7 @@ def _row(operation: Operation, customer: Customer) -> dict[str, object]:
         "id": customer.id,
         "name": customer.name,
         "plan": plan.name,
-        "state": "in effect" if in_effect else "ordered",
+        "state": _state(plan, now_us),
         "since_us": (plan.enabled_us or plan.due_us) if in_effect else 0,
         "due_us": plan.due_us,
         "seats": plan.seats,
@@ -179,3 +179,10 @@ def _row(operation: Operation, customer: Customer) -> dict[str, object]:
 def _show(operation: Operation, customer: Customer, *, as_json: bool) -> None:
     plans = [dataclasses.asdict(plan) for plan in customer.plans]
     show_one(_row(operation, customer) | {"plans": plans}, as_json=as_json)
+
+
+def _state(plan: CustomerPlan, now_us: int) -> str:
+    if not plan.is_in_effect(now_us):
+        return "ordered"
+    overdue = not plan.enabled_us and plan.due_us <= now_us
+    return "in effect (overdue: enable it)" if overdue else "in effect"

@@ -11,7 +11,7 @@ import click
 from gateway.cli.context import Operation, as_json
 from gateway.errors import GatewayError
 from gateway.proxy import require_c_parser
-from gateway.rooms import open_rooms, require_stores_at_home
+from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def _examine(operation: Operation) -> Iterator[Finding]:
     yield _finding("HTTP parser", require_c_parser)
     if configuration.problem:
         return
-    yield _finding("policy, routes, location databases, state", lambda: _rooms(operation))
+    yield _finding("policy, routes, location databases, state, key files", lambda: _rooms(operation))
     yield _finding("ledger", lambda: operation.ledger)
 
 
@@ -51,6 +51,7 @@ def _rooms(operation: Operation) -> None:
     rooms = open_rooms(operation.settings, clock=operation.clock)
     try:
         require_stores_at_home(rooms)
+        require_key_files(rooms)
     finally:
         rooms.state.close()
 

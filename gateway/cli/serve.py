@@ -8,7 +8,7 @@ from gateway import operations
 from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
-from gateway.rooms import open_rooms, require_stores_at_home
+from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 
 
 @click.command()
@@ -23,6 +23,7 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
     if check_config:
         rooms = open_rooms(settings, clock=operation.clock)
         require_stores_at_home(rooms)
+        require_key_files(rooms)
         rooms.state.close()
         click.echo(
             f"{operation.config_path}: ok "

@@ -128,10 +128,10 @@ def assign(operation: Operation, ticket: str, holder: str, actor: str, as_json: 
 @as_json
 @click.pass_obj
 def handoff(operation: Operation, ticket: str, actor: str, as_json: bool) -> None:
-    """Send to US Analyst: move a ticket to the queue at home, and end what its holder was granted for it."""
+    """Send to US Analyst: move a ticket to the queue at home, and end every grant for it."""
     noun = operation.state.get(Ticket, ticket)
     moved, ended = hand_off(noun, operation.state.all(Grant), now_us=operation.clock.now_us())
-    if moved is not noun:
+    if moved is not noun or ended:
         operation.record(
             "ticket.handoff", ticket, actor=actor, previous=noun.holder, ended=[grant.id for grant in ended]
         )

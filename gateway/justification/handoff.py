@@ -13,9 +13,9 @@ QUEUE_AT_HOME = "us-queue"
 
 
 def hand_off(ticket: Ticket, grants: Iterable[Grant], *, now_us: int) -> tuple[Ticket, list[Grant]]:
-    """Move a ticket to the queue at home, and end what its previous holder held for it.
+    """Move a ticket to the queue at home, and end every grant for it: whoever held one is no longer to work on it.
 
-    Handing off a second time changes nothing.
+    Handing off a second time changes nothing but what was granted since.
 
     Args:
         ticket: to move.
@@ -30,11 +30,6 @@ def hand_off(ticket: Ticket, grants: Iterable[Grant], *, now_us: int) -> tuple[T
     """
     if not ticket.is_open:
         raise UsageError(f"{ticket.id} is closed; there is nothing to hand off")
-    if ticket.holder == QUEUE_AT_HOME:
-        return ticket, []
-    held = [
-        grant
-        for grant in grants
-        if grant.ticket == ticket.id and grant.subject == ticket.holder and grant.is_active(now_us)
-    ]
-    return replace(ticket, holder=QUEUE_AT_HOME), [revoke(grant, now_us=now_us) for grant in held]
+    held = [grant for grant in grants if grant.ticket == ticket.id and grant.is_active(now_us)]
+    moved = ticket if ticket.holder == QUEUE_AT_HOME else replace(ticket, holder=QUEUE_AT_HOME)
+    return moved, [revoke(grant, now_us=now_us) for grant in held]

@@ -62,6 +62,22 @@ class ClientAddressResolver:
             return address
         return self._walk(self._hops(forwarded, x_forwarded_for))
 
+    def resolve_person(self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]) -> Address | None:
+        """The address of the person whom the client, a tool, acts for: the one that the tool handed over.
+
+        A tool does not lend its own location (contract reading, *Location*): without a hop beyond the tool's own
+        address there is nothing to judge, and the answer is None. The arguments are those of :meth:`resolve`; the
+        caller has made sure that the tool is trusted to say so.
+        """
+        if self._header == "none":
+            return None
+        hops = self._hops(forwarded, x_forwarded_for)
+        _, trusted = self._look_at(peer)
+        if trusted and self._walk(hops) is None:
+            return None
+        address, trusted = self._look_at(next(hops, ""))
+        return None if trusted else address
+
     def _hops(self, forwarded: Sequence[str], x_forwarded_for: Sequence[str]) -> Iterator[str]:
         if self._header == "auto" and forwarded and x_forwarded_for:
             return iter(())

@@ -166,7 +166,7 @@ async def _body(request: web.BaseRequest, admission: Admission) -> AsyncIterator
     if request.headers.get("Expect", "").lower() == "100-continue":
         await _continue(request)
     async for chunk in request.content.iter_any():
-        admission.bytes_in += len(chunk)
+        admission.count_in(len(chunk))
         yield chunk
 
 

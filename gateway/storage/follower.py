@@ -15,7 +15,6 @@ import structlog
 
 from gateway.catalog.customers import Customer, Customers
 from gateway.clock import Clock
-from gateway.errors import StateUnavailable
 from gateway.identity import Revocation, Revocations
 from gateway.justification import AccessRequest, Authorization, Desk, Grant, Ticket, Usage
 from gateway.storage.store import StateStore
@@ -69,7 +68,7 @@ class StateFollower:
         began = self._clock.monotonic_s()
         try:
             revision, nouns = await asyncio.to_thread(self._store.changes, self._revision)
-        except StateUnavailable as error:
+        except Exception as error:  # whatever it is, the next poll tries again, and until then nothing is fresh
             if not self.problem:
                 log.error("state_unreadable", problem=str(error))
             self.problem = str(error)

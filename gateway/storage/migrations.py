@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
 
+from gateway.errors import StateUnavailable
+
 SCRIPTS = Path(__file__).parent / "versions"
 HEAD = "0001"
 BEGIN = "gateway_begin"
@@ -17,7 +19,11 @@ BEGIN = "gateway_begin"
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to :data:`HEAD`; two processes that start at once do it one after the other."""
+    """Bring the schema to :data:`HEAD`; two processes that start at once do it one after the other.
+
+    Raises:
+        StateUnavailable: the schema is of a version that is not known here.
+    """
     with engine.connect() as connection:
         if _current(connection) == HEAD:
             return
@@ -38,10 +44,14 @@ def _run(connection: Connection) -> None:
     from alembic.migration import MigrationContext  # slow to import, rarely needed
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
 
     scripts = ScriptDirectory(str(SCRIPTS.parent), version_locations=[str(SCRIPTS)])
     context = MigrationContext.configure(
         connection, opts={"fn": lambda revision, _context: scripts._upgrade_revs(HEAD, revision)}
     )
-    with Operations.context(context):
-        context.run_migrations()
+    try:
+        with Operations.context(context):
+            context.run_migrations()
+    except CommandError as error:
+        raise StateUnavailable(f"the state database was made by another version: {error}; run that one") from error

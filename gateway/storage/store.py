@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -177,14 +177,12 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Readers beside a writer. The first switch needs the file alone and does not wait for it, so it is tried again."""
-    for attempt in range(1, WAL_ATTEMPTS + 1):
-        try:
+    for _ in range(WAL_ATTEMPTS - 1):
+        with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if attempt == WAL_ATTEMPTS:
-                raise
-            time.sleep(WAL_PAUSE_S)
+        time.sleep(WAL_PAUSE_S)
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None = None) -> Iterator[Noun]:

@@ -88,9 +88,8 @@ def test_every_administrative_act_is_in_the_ledger_with_who_did_it(
     assert one(capsys, "ledger verify --json")["verified"] is True
 
 
-def test_a_hand_off_moves_the_ticket_and_ends_its_holders_grant(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Send to US Analyst: idempotent, and the previous holder's access for that ticket is over."""
-    one(capsys, "tickets assign BUG-9 --to priya --json")
+def test_a_hand_off_moves_the_ticket_and_ends_its_grants(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Send to US Analyst: idempotent, and access granted for that ticket is over."""
     request = one(capsys, REQUEST)["id"]
     one(capsys, f"access approve {request} --as dana --json")
     assert one(capsys, CHECK)["effect"] == "permit"

@@ -100,3 +100,13 @@ async def test_a_database_that_goes_bad_while_running_is_not_taken(site: Running
     status, _, _ = await site.ask(SAM, "/conversations/acme/7")
     assert status == 200
     assert any(status.problem for status in site.gateway.rooms.databases.status())
+
+
+async def test_a_second_gateway_on_the_same_port_is_refused_in_one_line(site: Running) -> None:
+    """The address is taken: one clear error, nothing half started."""
+    taken = f"127.0.0.1:{site.gateway.door_port}"
+    settings = site.world.settings
+    door = settings.gateway.model_copy(update={"listen": taken, "control": "127.0.0.1:0"})
+    with pytest.raises(GatewayError, match=f"cannot listen on {taken}: Address already in use"):
+        async with build(settings.model_copy(update={"gateway": door})):
+            pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import ADA, PRIYA, SAM
+from gateway.justification import Grant
 from tests.integration.conftest import Running, running
 from tests.integration.test_bad_input import completion
 
@@ -143,3 +145,12 @@ async def test_a_store_over_ftp_gives_keeps_lists_and_removes_files(site: Runnin
     assert b"trace one.txt" in listing
     assert (await site.ask(ADA, path, method="DELETE"))[0] == 200
     assert (await site.ask(ADA, path))[0] == 404
+
+
+async def test_a_cap_on_requests_holds_for_requests_at_once(site: Running) -> None:
+    """Twelve requests at once under a grant of one: one is served, and the rest find nothing that speaks for them."""
+    state = site.world.state
+    state.put(dataclasses.replace(state.get(Grant, "G-1"), max_requests=1))
+    await site.gateway.rooms.follower.poll()
+    answers = await asyncio.gather(*(site.ask(PRIYA, "/conversations/acme/7", ticket="BUG-9") for _ in range(12)))
+    assert sorted(status for status, _, _ in answers) == [200] + [403] * 11

@@ -95,3 +95,22 @@ async def test_a_denial_says_which_rule_where_you_are_and_what_to_do(site: Runni
     assert "India (network)" in problem["detail"]
     assert {step["rel"] for step in problem["next"]} == {"send-to-us-analyst", "request-access"}
     assert problem["decision"] == headers["Residency-Decision"]
+
+
+async def test_a_tool_does_not_lend_its_own_location_to_the_person_it_acts_for(site: Running) -> None:
+    """The person and the person's address are judged, as handed over by a tool that is trusted to say so."""
+    tool = Person("helpdesk", "Indianapolis", "10.20.0.50", ("service",))
+
+    async def on_behalf(handed_over: str) -> str:
+        headers = {
+            "On-Behalf-Of": f"Bearer {site.world.token(PRIYA)}",
+            "X-Forwarded-For": f"{handed_over}{tool.address}",
+        }
+        _, answered, _ = await site.ask(tool, TRANSCRIPT, headers=headers)
+        entry = site.entry(answered["Residency-Decision"])
+        assert (entry["subject"], entry["acting_for"], entry["actor"]) == ("priya", "priya", "helpdesk")
+        return str(entry["rule"])
+
+    assert await on_behalf("") == "location-unassured"
+    assert await on_behalf("49.36.0.1, ") == "outside-home"
+    assert await on_behalf("10.20.0.7, ") == "home-personnel"

@@ -37,7 +37,19 @@ CANARY = "eyJhbGciOiJub25lIn0.canary.canary"
 DECISION_FIELDS = {
     *("kind", "version", "id", "time", "time_us", "door", "effect", "rule", "rules", "clause", "obligations"),
     *("subject", "roles", "acting_for", "actor", "issuer", "location", "client_address", "customer", "plan", "store"),
-    *("data_class", "action", "method", "path", "ticket", "grant", "reason", "problem", "policy_version"),
+    *(
+        "data_class",
+        "action",
+        "method",
+        "path",
+        "ticket",
+        "grant",
+        "authorization",
+        "support_window",
+        "reason",
+        "problem",
+        "policy_version",
+    ),
     *("geo_version", "node"),
 }
 COMPLETION_FIELDS = {
@@ -236,7 +248,7 @@ async def test_a_completion_is_recorded_once_with_what_flowed(world: World) -> N
     checkpoint = world.checkpoint()
     admission = checkpoint.admit(await checkpoint.decide(approach()))
     assert admission.count_out(7)
-    admission.bytes_in += 5
+    admission.count_in(5)
     world.clock.advance(1.5)
     admission.complete("whole", 200)
     admission.complete("cut", 0)

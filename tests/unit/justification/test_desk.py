@@ -38,16 +38,8 @@ def desk(*nouns: Any, fresh: bool = True) -> Desk:
     return filled
 
 
-def justify(
-    held: Desk,
-    cited: str,
-    *,
-    resource: Resource = RESOURCE,
-    subject: str = "priya",
-    reason: str = "",
-    now_us: int = NOW,
-) -> Justification:
-    return held.justify(subject=subject, resource=resource, cited=cited, reason=reason, now_us=now_us)
+def justify(held: Desk, cited: str, *, resource: Resource = RESOURCE, reason: str = "") -> Justification:
+    return held.justify(subject="priya", resource=resource, cited=cited, reason=reason, now_us=NOW)
 
 
 def speaks(found: Justification) -> tuple[bool, bool, bool]:
@@ -57,13 +49,15 @@ def speaks(found: Justification) -> tuple[bool, bool, bool]:
 
 @pytest.mark.parametrize(
     ("kind", "is_open", "named", "scope", "fresh"),
-    product(
-        TicketKind,
-        (True, False),
-        (("acme",), ("globex",), ("globex", "acme"), (EVERY_CUSTOMER,), ()),
-        Scope,
-        (True, False),
-    ),
+    [
+        *product(
+            TicketKind,
+            (True, False),
+            (("acme",), ("globex",), ("globex", "acme"), (EVERY_CUSTOMER,), ()),
+            Scope,
+            (True, False),
+        )
+    ],
 )
 def test_ticket_speaks_only_while_open_known_and_for_this_customer(
     kind: TicketKind, is_open: bool, named: tuple[str, ...], scope: Scope, fresh: bool

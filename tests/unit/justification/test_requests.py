@@ -124,7 +124,6 @@ def test_denial_says_who_and_when() -> None:
         ("priya", " priya "),
         ("ren\u00e9", "rene\u0301"),
         ("priya", "\uff50\uff52\uff49\uff59\uff41"),  # the same letters, full width
-        ("weiss", "wei\u00df"),
     ],
 )
 def test_nobody_decides_on_their_own_request(subject: str, approver: str) -> None:

@@ -193,9 +193,13 @@ async def test_what_nobody_waits_for_is_handed_in_once_more(world: World, persis
     """After a batch that failed, or failed but persisted, it stands in the ledger once, before what came later."""
     entries = [decision(number) for number in range(3)]
     async with world.ledger() as ledger:
-        world.file.error, world.file.error_after = (None, LedgerUnavailable("lost")) if persisted else (
-            LedgerUnavailable("the disk is full"),
-            None,
+        world.file.error, world.file.error_after = (
+            (None, LedgerUnavailable("lost"))
+            if persisted
+            else (
+                LedgerUnavailable("the disk is full"),
+                None,
+            )
         )
         for entry in entries[:2]:
             ledger.submit(entry)

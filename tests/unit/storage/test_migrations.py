@@ -1,0 +1,101 @@
+"""The way to the current schema."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from gateway.errors import StateUnavailable
+from gateway.storage import StateStore
+from gateway.storage.migrations import HEAD, SCRIPTS
+from gateway.storage.tables import metadata
+from tests.unit.storage.conftest import Opener
+from tests.unit.storage.nouns import TICKET
+from tests.world.clock import FakeClock
+
+
+def schema(path: Path) -> list[tuple[str, ...]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall()
+    connection.close()
+    return found
+
+
+def test_scripts_lead_to_the_schema_of_the_tables(path: Path, store: StateStore) -> None:
+    """No table, column, type, key or index differs."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_head_is_the_last_script() -> None:
+    """A new script is not forgotten."""
+    scripts = ScriptDirectory(str(SCRIPTS.parent), version_locations=[str(SCRIPTS)])
+    assert scripts.get_current_head() == HEAD
+
+
+def test_second_start_changes_nothing(path: Path, open_store: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is current is left alone, without so much as importing Alembic."""
+    open_store().put(TICKET)
+    before = schema(path)
+    monkeypatch.setitem(sys.modules, "alembic.migration", None)
+    assert open_store().get(type(TICKET), TICKET.id) == TICKET
+    assert schema(path) == before
+
+
+@pytest.fixture
+def crowd() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_starts_at_once_take_turns(tmp_path: Path, crowd: ThreadPoolExecutor, attempt: int) -> None:
+    """Whoever is second waits, and finds the schema there."""
+    together = Barrier(4)
+
+    def start(number: int) -> int:
+        together.wait(10)
+        store = StateStore(f"sqlite:///{tmp_path}/gateway.db", FakeClock())
+        store.put(TICKET)
+        store.close()
+        return number
+
+    assert list(crowd.map(start, range(4))) == [0, 1, 2, 3]
+    connection = sqlite3.connect(tmp_path / "gateway.db")
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    connection.close()
+
+
+def test_migration_that_fails_leaves_nothing(path: Path, open_store: Opener) -> None:
+    """All of a script or none of it: the next start begins anew."""
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE change (revision INTEGER)")  # the last table, in the way of the script
+    connection.close()
+    with pytest.raises(StateUnavailable, match="already exists"):
+        open_store()
+    assert [name for _, name, _ in schema(path)] == ["change"]
+
+
+def test_database_of_a_later_version_is_refused(path: Path, open_store: Opener) -> None:
+    """An older program does not write into a schema that it does not know."""
+    open_store().close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StateUnavailable, match=r"made by another version.*9999"):
+        open_store()
