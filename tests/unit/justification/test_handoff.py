@@ -15,29 +15,30 @@ CASE = Ticket("CASE-5", TicketKind.SUPPORT, ("acme",), "No sound", 1, severity=3
 HELD = Grant("G-1", "R-1", "priya", CASE.id, "acme", ("case",), ("read",), 500, 2_000, "dana")
 
 
-def test_ticket_goes_to_the_queue_and_its_holders_access_for_it_ends() -> None:
-    """Only what this holder holds for this ticket, and still is in force."""
+def test_ticket_goes_to_the_queue_and_every_grant_for_it_ends() -> None:
+    """Whoever held one for this ticket, as far as it still is in force."""
+    theirs = replace(HELD, id="G-2", subject="sam")
     others = [
-        replace(HELD, id="G-2", subject="sam"),
         replace(HELD, id="G-3", ticket="CASE-6"),
         replace(HELD, id="G-4", ends_us=NOW),
         replace(HELD, id="G-5", revoked_us=NOW - 1),
     ]
-    moved, ended = hand_off(CASE, [HELD, *others], now_us=NOW)
+    moved, ended = hand_off(CASE, [HELD, theirs, *others], now_us=NOW)
     assert moved == replace(CASE, holder=QUEUE_AT_HOME)
-    assert ended == [replace(HELD, revoked_us=NOW)]
+    assert ended == [replace(HELD, revoked_us=NOW), replace(theirs, revoked_us=NOW)]
 
 
-def test_second_hand_off_changes_nothing() -> None:
-    """It is in the queue already."""
-    moved, _ = hand_off(CASE, [], now_us=NOW)
-    assert hand_off(moved, [HELD], now_us=NOW + 1) == (moved, [])
+def test_second_hand_off_ends_only_what_was_granted_since() -> None:
+    """The ticket is in the queue already; a grant that came later ends too."""
+    moved, ended = hand_off(CASE, [HELD], now_us=NOW)
+    assert hand_off(moved, ended, now_us=NOW + 1) == (moved, [])
+    assert hand_off(moved, [HELD], now_us=NOW + 1) == (moved, [replace(HELD, revoked_us=NOW + 1)])
 
 
-def test_ticket_that_nobody_holds_ends_nobodys_access() -> None:
-    """It goes to the queue all the same."""
+def test_ticket_that_nobody_holds_goes_to_the_queue_all_the_same() -> None:
+    """And access granted for it ends: who holds a grant need not hold the ticket."""
     moved, ended = hand_off(replace(CASE, holder=""), [HELD], now_us=NOW)
-    assert (moved.holder, ended) == (QUEUE_AT_HOME, [])
+    assert (moved.holder, [grant.id for grant in ended]) == (QUEUE_AT_HOME, ["G-1"])
 
 
 def test_closed_ticket_is_not_handed_off() -> None:
