@@ -431,8 +431,9 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
                 "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
             )
     door = document.get("gateway")
-    if isinstance(door, dict) and door.get("listen") is not None and door.get("listen") == door.get("control"):
-        yield "gateway.control", f"got {door['control']!r}, the same as gateway.listen; expected an address of its own"
+    listen = door.get("listen") if isinstance(door, dict) else None
+    if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
+        yield "gateway.control", f"got {listen!r}, the same as gateway.listen; expected an address of its own"
     state = document.get("state")
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):

@@ -191,7 +191,7 @@ def _revoke(
     operation: Operation, kind: Revoked, value: str, issuer: str, *, until_us: int, actor: str, as_json: bool
 ) -> None:
     noun = Revocation(
-        id=f"{kind}:{value}:{issuer}",
+        id=f"{kind}:{value}:{issuer}:{until_us}",  # a weaker one later does not take the place of a stronger
         kind=kind,
         value=value,
         issuer=issuer,

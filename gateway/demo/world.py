@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,15 +64,15 @@ def make_world(directory: Path, addresses: Addresses, *, clock: Clock, ports: tu
         directory: gets the configuration, keys, databases, state and ledger.
         addresses: of the sample stores.
         clock: dates everything.
-        ports: of the door and the control listener; 0 picks a free one.
+        ports: of the door and the control listener; with 0 the system picks a free one when it listens.
     """
     provider = SampleIdentityProvider(directory / KEYS_FOLDER, clock=clock)
     country, anonymous = sample_databases(directory / "geo", clock)
     config = directory / "gateway.toml"
     config.write_text(
         _CONFIG.format(
-            door=ports[0] or _free_port(),
-            control=ports[1] or _free_port(),
+            door=ports[0],
+            control=ports[1],
             policies=default_directory(),
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -154,12 +153,6 @@ def _plan(key: str, ordered_us: int, *, enabled: bool) -> CustomerPlan:
         ends_us=0,
         new=enabled,
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _CONFIG = """# The sample configuration that `residency-gateway demo` wrote. Sample data only.
