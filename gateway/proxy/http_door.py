@@ -29,7 +29,7 @@ from gateway.explanation import Explainer, Problem
 from gateway.proxy import headers
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.problems import answer
-from gateway.proxy.store import Incoming, Outgoing, Store, StoreCut, StoreUnreachable
+from gateway.proxy.store import ClientCut, Incoming, Outgoing, Store, StoreCut, StoreUnreachable
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class HttpDoor:
         except StoreUnreachable as error:
             outcome, status = "unreachable", error.status
             return answer(_upstream_problem(error, decision), request)
-        except (StoreCut, _Capped, ConnectionError) as error:
+        except (StoreCut, ClientCut, _Capped, ConnectionError) as error:
             outcome = "capped" if isinstance(error, _Capped) else "cut"
             return _break_off(request)
         finally:
@@ -165,9 +165,12 @@ def _peer(request: web.BaseRequest) -> str:
 async def _body(request: web.BaseRequest, admission: Admission) -> AsyncIterator[bytes]:
     if request.headers.get("Expect", "").lower() == "100-continue":
         await _continue(request)
-    async for chunk in request.content.iter_any():
-        admission.count_in(len(chunk))
-        yield chunk
+    try:
+        async for chunk in request.content.iter_any():
+            admission.count_in(len(chunk))
+            yield chunk
+    except (web.RequestPayloadError, OSError) as error:
+        raise ClientCut("the request's body broke off, or is not what was announced") from error
 
 
 async def _continue(request: web.BaseRequest) -> None:

@@ -20,6 +20,10 @@ class StoreCut(Exception):
     """The store broke off in the middle of an answer."""
 
 
+class ClientCut(Exception):
+    """The client broke off in the middle of its request, or sent something else than it announced."""
+
+
 class Outgoing(NamedTuple):
     """What goes to a store: the method, path and query that were judged, headers, and a body to be read once."""
 
@@ -53,6 +57,7 @@ class Store(Protocol):
 
         Raises:
             StoreUnreachable: no answer came.
+            ClientCut: from the request's body, handed on.
             StoreCut: from the chunks, when the answer breaks off.
         """
         ...
