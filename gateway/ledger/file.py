@@ -1,10 +1,11 @@
 """The ledger's file: SQLite, a write-ahead log, one synced transaction for each batch.
 
-Invariants: an entry, its row in the index and the head of the tree are written in one transaction; ``synchronous`` is
-FULL and was read back; a commit that returned is on the disk; a file that was unlinked, replaced, rolled back or
+Invariants: an entry and the head of the tree are written in one transaction; ``synchronous`` is FULL and was read
+back; a commit that returned is on the disk; a file that was unlinked, replaced, rolled back or
 damaged takes no further entry; after an I/O error nothing is written to the same file again, for the page in question
 may be gone although the next sync succeeds. The write-ahead log is moved into the database by
-:meth:`LedgerFile.tidy`, never by SQLite on its own, which would keep an error of that sync to itself.
+:meth:`LedgerFile.tidy`, never by SQLite on its own, which would keep an error of that sync to itself; there too the
+index is brought up to the entries, once enough of them lack a row, and when the file is opened and closed.
 
 What a crash leaves, and what opening the file again does with it:
 
@@ -17,6 +18,7 @@ within the write of the commit    a torn frame, its checksum wrong        the sa
 written, not yet synced           all of the batch, or nothing            either is whole: the head is in the batch
 synced, nobody told yet           the batch                               it stands; the same entry handed in again
                                                                           gets the sequence that it has
+before the index caught up        entries without a row in the index      opening gives them one
 while the log is moved            some pages moved, the log whole         they are moved again
 ================================  ======================================  =========================================
 """
@@ -31,8 +33,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import schema
-from gateway.ledger.entry import Entry
+from gateway.ledger import index, schema
+from gateway.ledger.entry import Columns, Entry
 from gateway.ledger.merkle import EMPTY_ROOT, Frontier
 
 BUSY_TIMEOUT_S = 2.0
@@ -56,7 +58,13 @@ Outcome = int | LedgerUnavailable
 
 def connect(path: Path, *, mode: str, timeout_s: float = BUSY_TIMEOUT_S) -> sqlite3.Connection:
     """A connection without implicit transactions; ``mode`` is SQLite's ``rw`` or ``ro``: neither makes a file."""
-    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=timeout_s)
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=timeout_s,
+        cached_statements=schema.MAX_ROWS,
+    )
 
 
 def primary_code(error: BaseException) -> int:
@@ -89,8 +97,10 @@ class LedgerFile:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._identity: Identity | None = None
+        self._wal = path.with_name(path.name + "-wal")
         self._wal_identity: Identity | None = None
-        self._size = 0
+        self._tree = Frontier()  # as this process last saw it
+        self._unindexed: dict[int, Columns] = {}
         self._unmoved_pages = 0
 
     def open(self) -> None:
@@ -102,7 +112,7 @@ class LedgerFile:
         with self._translated():
             self._make_if_missing()
             self._identity = _identity(self.path)
-            self._reconnect()
+            self._index(self._reconnect())
 
     def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
         """Write entries in one transaction and sync it. An empty batch writes and syncs the head: a probe.
@@ -121,63 +131,78 @@ class LedgerFile:
             try:
                 outcomes = self._write(connection, batch)
             except sqlite3.IntegrityError:
-                outcomes = self._write_unknown(connection, batch)
+                outcomes = self._write_anew(connection, batch)
             self._require_in_place()
         self._unmoved_pages += _COMMIT_PAGES + len(batch)
         return outcomes
 
     def tidy(self) -> None:
-        """Move the write-ahead log into the database when there is enough of it; to be called while nobody waits."""
-        if self._connection is None or self.failure or self._unmoved_pages < TIDY_PAGES:
+        """Bring the index up to the entries and move the write-ahead log into the database, when there is enough.
+
+        To be called while nobody waits.
+        """
+        if self._connection is None or self.failure:
             return
-        self._unmoved_pages = 0
         with contextlib.suppress(LedgerUnavailable), self._translated():
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if len(self._unindexed) >= schema.MAX_ROWS:
+                self._index(self._connection)
+            if self._unmoved_pages >= TIDY_PAGES:
+                self._unmoved_pages = 0
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def close(self) -> None:
         """Close the file, unless it failed for good: closing would move a log that cannot be relied on."""
         if self._connection and not self.failure:
             with contextlib.suppress(sqlite3.Error):
+                self._index(self._connection)
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
 
-    def _write(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
-        with _transaction(connection):
-            tree = self._tree(connection)
-            first = tree.size
-            self._add(connection, tree, batch)
-        self._size = tree.size
-        return list(range(first, tree.size))
+    def _index(self, connection: sqlite3.Connection) -> None:
+        """Give every entry its row in the index. Failing leaves it behind, which harms nobody but for the disk."""
+        written = schema.MAX_ROWS
+        while written >= schema.MAX_ROWS:
+            with _transaction(connection):
+                written = index.catch_up(connection, self._unindexed)
+        self._unindexed.clear()
 
-    def _write_unknown(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
-        """Write a batch of which some entries are there already, or which holds one twice."""
+    def _write(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
+        """Write upon the tree as it was last seen, in one statement, which is a transaction of its own.
+
+        Raises:
+            sqlite3.IntegrityError: another process has appended since, or an entry is there already; or it is no
+                batch for one statement.
+        """
+        if not 0 < len(batch) <= schema.MAX_ROWS:
+            raise sqlite3.IntegrityError("not a batch for one statement")
+        first = self._tree.size
+        self._tree = _append(connection, self._tree, batch)
+        self._unindexed.update(zip(range(first, self._tree.size), (entry.columns for entry in batch), strict=True))
+        return list(range(first, self._tree.size))
+
+    def _write_anew(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
+        """Write upon the tree as it is now; entries that are there already keep their place."""
         with _transaction(connection):
-            tree = self._tree(connection)
+            tree = self._read_tree(connection)
             there = _find(connection, [entry.id for entry in batch])
             new: list[Entry] = []
             for entry in batch:
                 if entry.id not in there:
                     there[entry.id] = (tree.size + len(new), entry.leaf_hash)
                     new.append(entry)
-            self._add(connection, tree, new)
-        self._size = tree.size
+            connection.execute(schema.TOUCH_HEAD)  # so that there is something to sync, even without an entry
+            for start in range(0, len(new), schema.MAX_ROWS):
+                tree = _append(connection, tree, new[start : start + schema.MAX_ROWS])
+        self._tree = tree  # not before the commit
         return [_outcome(entry, there[entry.id]) for entry in batch]
 
-    def _add(self, connection: sqlite3.Connection, tree: Frontier, entries: Sequence[Entry]) -> None:
-        first = tree.size
-        for entry in entries:
-            tree.append(entry.leaf_hash)
-        rows = [(sequence, entry.leaf_hash, entry.body) for sequence, entry in enumerate(entries, first)]
-        lookups = [(sequence, *entry.columns) for sequence, entry in enumerate(entries, first)]
-        for statement, parameters in schema.inserts(rows, lookups):
-            connection.execute(statement, parameters)
-        connection.execute(schema.WRITE_HEAD, (tree.size, tree.root(), tree.to_bytes()))
-
-    def _tree(self, connection: sqlite3.Connection) -> Frontier:
+    def _read_tree(self, connection: sqlite3.Connection) -> Frontier:
         """The tree as the head has it: another process may have appended since."""
         size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or (0, b"", b"", 0)
-        if size < self._size:
-            raise self._give_up(f"it went back from {self._size} entries to {size}; put the newer one back and restart")
+        if size < self._tree.size:
+            was = self._tree.size
+            raise self._give_up(f"it went back from {was} entries to {size}; put the newer one back and restart")
         try:
             tree = Frontier.from_bytes(size, hashes)
         except ValueError as error:
@@ -203,8 +228,8 @@ class LedgerFile:
         with _transaction(connection):
             if _is_empty(connection):
                 _make_tables(connection)
-            self._size = self._tree(connection).size
-        self._wal_identity = _identity(_wal(self.path))
+            self._tree = self._read_tree(connection)
+        self._wal_identity = _identity(self._wal)
         return connection
 
     def _require_ledger(self, connection: sqlite3.Connection) -> None:
@@ -214,7 +239,7 @@ class LedgerFile:
 
     def _require_in_place(self) -> None:
         """Whoever opens these paths after us finds what was just written."""
-        if (_identity(self.path), _identity(_wal(self.path))) != (self._identity, self._wal_identity):
+        if (_identity(self.path), _identity(self._wal)) != (self._identity, self._wal_identity):
             raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
 
     def _give_up(self, why: str) -> LedgerUnavailable:
@@ -276,9 +301,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _append(connection: sqlite3.Connection, tree: Frontier, entries: Sequence[Entry]) -> Frontier:
+    """Write entries upon a tree; the tree with them."""
+    extended = tree.extended(entry.leaf_hash for entry in entries)
+    connection.execute(*schema.append(entries, tree, extended))
+    return extended
+
+
 def _find(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, bytes]]:
     """Sequence and leaf hash of the entries that are there, by id."""
-    statement = "SELECT sequence, leaf_hash FROM lookup JOIN entry USING (sequence) WHERE id = ?"
+    statement = "SELECT sequence, leaf_hash FROM entry WHERE id = ?"
     found = ((name, connection.execute(statement, (name,)).fetchone()) for name in ids)
     return {name: row for name, row in found if row}
 
@@ -288,10 +320,6 @@ def _outcome(entry: Entry, there: tuple[int, bytes]) -> Outcome:
     if leaf_hash == entry.leaf_hash:
         return sequence
     return LedgerUnavailable(f"the id {entry.id} stands at {sequence} with another content; expected a new id")
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
 
 
 def _identity(path: Path) -> Identity | None:

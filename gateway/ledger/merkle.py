@@ -40,6 +40,13 @@ class Frontier:
         if len(self._roots) != size.bit_count():
             raise ValueError(f"got {len(self._roots)} hashes; the frontier of {size} leaves has {size.bit_count()}")
 
+    def extended(self, leaves: Iterable[bytes]) -> Frontier:
+        """The tree that has these leaves too, by their leaf hashes; this one stays as it is."""
+        tree = Frontier(self.size, self._roots)
+        for leaf in leaves:
+            tree.append(leaf)
+        return tree
+
     def append(self, leaf: bytes) -> None:
         """Add a leaf by its leaf hash."""
         rest, node = self.size, leaf

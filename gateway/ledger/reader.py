@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any
 
 from gateway.errors import LedgerUnavailable, NotFound
-from gateway.ledger import schema
+from gateway.ledger import index, schema
 from gateway.ledger.entry import decode
 from gateway.ledger.file import connect
 
 Projection = dict[str, Any]
 
-_JOINED = "SELECT sequence, body FROM lookup JOIN entry USING (sequence)"
+_JOINED = "SELECT sequence, body FROM found JOIN entry USING (sequence)"
 _BUNCH = 500
 
 
@@ -59,7 +59,8 @@ _CONDITIONS = {
     "since_us": "time_us >= :since_us",
     "until_us": "time_us < :until_us",
     "before": "sequence < :before",
-    "decision": "(id = :decision OR decision = :decision)",
+    "decision": """sequence IN (SELECT sequence FROM entry WHERE id = :decision
+        UNION SELECT sequence FROM found WHERE decision = :decision AND decision <> '')""",
     **{name: f"{name} = :{name}" for name in ("kind", "subject", "country", "rule", "effect")},
     **{name: f"({name} = :{name} OR object = :{name})" for name in ("customer", "store", "ticket")},
     "grant": "(grant_id = :grant OR object = :grant)",
@@ -132,6 +133,7 @@ class LedgerReader:
         where = " AND ".join(["1", *(_CONDITIONS[name] for name in asked)])
         order = "DESC" if query.newest_first else "ASC"
         limit = -1 if query.limit is None else query.limit
+        self._make_whole()
         return self._rows(f"{_JOINED} WHERE {where} ORDER BY sequence {order} LIMIT :limit", {**asked, "limit": limit})
 
     def show(self, key: str) -> list[Projection]:
@@ -140,16 +142,25 @@ class LedgerReader:
         Raises:
             NotFound: there is none.
         """
-        condition = "sequence = :key" if _is_sequence(key) else "id = :key"
-        named = f"SELECT id, decision, kind FROM lookup WHERE {condition}"  # noqa: S608  the same
-        statement = f"""WITH named AS ({named}) {_JOINED}
-            WHERE id IN (SELECT id FROM named UNION SELECT decision FROM named WHERE kind = 'completion')
-            OR (decision <> '' AND kind = 'completion' AND decision IN (SELECT id FROM named))
-            ORDER BY sequence"""  # noqa: S608  the condition is one of the two above
+        condition = (
+            "sequence = :key" if _is_sequence(key) else "sequence = (SELECT sequence FROM entry WHERE id = :key)"
+        )
+        statement = f"""WITH named AS (SELECT sequence, id, decision, kind FROM found WHERE {condition}),
+            wanted AS (SELECT sequence FROM named
+                UNION SELECT sequence FROM entry
+                    WHERE id IN (SELECT decision FROM named WHERE kind = 'completion')
+                UNION SELECT sequence FROM found
+                    WHERE decision <> '' AND kind = 'completion' AND decision IN (SELECT id FROM named))
+            SELECT sequence, body FROM entry JOIN wanted USING (sequence) ORDER BY sequence"""  # noqa: S608  one of two
+        self._make_whole()
         found = [_project(row) for row in self._rows(statement, {"key": int(key) if _is_sequence(key) else key})]
         if not found:
             raise NotFound(f"the ledger has no entry {key!r}; expected a decision's id, or a sequence")
         return found
+
+    def _make_whole(self) -> None:
+        with self._translated():
+            index.make_whole(self._connection)
 
     def _rows(self, statement: str, parameters: dict[str, Any]) -> Iterator[Any]:
         with self._translated():

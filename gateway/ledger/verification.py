@@ -5,7 +5,7 @@ What is checked:
 1. every sequence from 0 to the head's size is there, and none besides;
 2. the bytes are an entry, in canonical form, and their leaf hash is the one stored;
 3. the tree over the bytes has the head's root;
-4. the index says of each entry what the entry says, and holds no row that no entry stands behind;
+4. the index, as far as it goes, says of each entry what the entry says, and holds no row that no entry stands behind;
 5. ids are unique; a completion follows the decision that it completes, which no other one does;
 6. SQLite finds its own structures sound.
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import LedgerUnavailable, UsageError
-from gateway.ledger import schema
+from gateway.ledger import index, schema
 from gateway.ledger.entry import COLUMNS, decode, derive, encode, seal
 from gateway.ledger.file import connect, primary_code
 from gateway.ledger.merkle import Frontier, leaf_hash
@@ -34,8 +34,8 @@ MAX_PROBLEMS = 1_000
 TOLERANCE_US = 60_000_000
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, 0})  # 0: not UTF-8
-_READ = f"""SELECT e.sequence, e.leaf_hash, e.body, l.sequence, {", ".join(f"l.{name}" for name in COLUMNS)}
-    FROM entry e LEFT JOIN lookup l ON l.sequence = e.sequence
+_READ = f"""SELECT e.sequence, e.id, e.leaf_hash, e.body, l.sequence, {", ".join(f"l.{name}" for name in COLUMNS)}
+    FROM entry e LEFT JOIN found l ON l.sequence = e.sequence
     WHERE e.sequence >= ? AND e.sequence < ? ORDER BY e.sequence LIMIT ?"""  # noqa: S608  the names are constants
 _STRAYS = (
     ("SELECT sequence FROM entry WHERE sequence < 0", "an entry before the first one"),
@@ -44,17 +44,17 @@ _STRAYS = (
         "the index has a row here, and no entry stands behind it",
     ),
     (
-        """SELECT max(sequence) FROM lookup NOT INDEXED WHERE sequence < :size GROUP BY id HAVING count(*) > 1""",
+        """SELECT max(sequence) FROM entry NOT INDEXED WHERE sequence < :size GROUP BY id HAVING count(*) > 1""",
         "its id stands in an earlier entry too",
     ),
     (
-        """SELECT c.sequence FROM lookup c LEFT JOIN lookup d
-            ON d.id = c.decision AND d.kind = 'decision' AND d.sequence < c.sequence
+        """SELECT c.sequence FROM found c LEFT JOIN entry e ON e.id = c.decision
+            LEFT JOIN found d ON d.sequence = e.sequence AND d.kind = 'decision' AND d.sequence < c.sequence
             WHERE c.kind = 'completion' AND c.sequence < :size AND d.sequence IS NULL""",
         "it completes a decision that no earlier entry holds",
     ),
     (
-        """SELECT max(sequence) FROM lookup WHERE kind = 'completion' AND sequence < :size
+        """SELECT max(sequence) FROM found WHERE kind = 'completion' AND sequence < :size
             GROUP BY decision HAVING count(*) > 1""",
         "it completes a decision that is completed already",
     ),
@@ -129,6 +129,7 @@ def verify(path: Path, *, progress: Callable[[int, int], None] = lambda _done, _
 def _verify(connection: sqlite3.Connection, report: Report, progress: Callable[[int, int], None]) -> None:
     size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or _without_head(connection, report)
     report.entries = size
+    index.make_whole(connection)
     if size != entries:
         report.add(min(size, entries), f"the head counts {size} entries, and the last one has sequence {entries - 1}")
     tree = _read_entries(connection, size, report, progress)
@@ -156,12 +157,12 @@ def _read_entries(
 ) -> Frontier:
     tree, expected, latest_us = Frontier(), 0, 0
     for row in _rows(connection, size, progress):
-        sequence, stored_hash, body, indexed, *columns = row
+        sequence, id_, stored_hash, body, indexed, *columns = row
         if sequence != expected:
             report.add(expected, _missing(expected, sequence))
         expected = sequence + 1
         tree.append(leaf_hash(body))
-        for what in _faults(body, stored_hash, None if indexed is None else tuple(columns)):
+        for what in _faults(body, id_, stored_hash, None if indexed is None else tuple(columns)):
             report.add(sequence, what)
         latest_us = max(latest_us, time_us := columns[0] or latest_us)
         if time_us < latest_us - TOLERANCE_US and len(report.notes) < MAX_PROBLEMS:
@@ -182,7 +183,7 @@ def _rows(connection: sqlite3.Connection, size: int, progress: Callable[[int, in
         progress(min(start, size), size)
 
 
-def _faults(body: bytes, stored_hash: bytes, columns: tuple[Any, ...] | None) -> Iterator[str]:
+def _faults(body: bytes, id_: str, stored_hash: bytes, columns: tuple[Any, ...] | None) -> Iterator[str]:
     if leaf_hash(body) != stored_hash:
         yield "its bytes do not have the leaf hash stored beside them"
     try:
@@ -197,6 +198,8 @@ def _faults(body: bytes, stored_hash: bytes, columns: tuple[Any, ...] | None) ->
         seal(fields)
     except UsageError as error:
         yield f"it is no entry: {error}"
+    if fields.get("id") != id_:
+        yield "the id beside it is not its own"
     if columns is None:
         yield "the index has no row for it"
     elif wrong := [name for name, told, held in zip(COLUMNS, derive(fields), columns, strict=True) if told != held]:

@@ -67,7 +67,7 @@ def test_a_bit_flipped_in_the_file_is_found(written: Path, tmp_path: Path) -> No
         assert not verify(damaged).verified, at
 
 
-SAME_ID = "UPDATE lookup SET id = (SELECT id FROM lookup WHERE sequence = 3) WHERE sequence = 4"
+SAME_ID = "UPDATE entry SET id = (SELECT id FROM entry WHERE sequence = 3) WHERE sequence = 4"
 WRONG_INDEX = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 2 WHERE name = 'lookup_time'"
 LACKING_INDEX = """PRAGMA writable_schema = ON;
     UPDATE sqlite_schema SET sql = replace(sql, '<>', '=') WHERE name = 'lookup_decision'"""
@@ -91,8 +91,9 @@ SWAP = """UPDATE {table} SET sequence = -9 WHERE sequence = 3; UPDATE {table} SE
         ("DELETE FROM entry", 0, "entries 0 to 4 are missing"),
         (SWAP.format(table="entry"), 3, "index says otherwise"),
         (SWAP.format(table="entry") + SWAP.format(table="lookup"), -1, "another root"),
-        ("INSERT INTO entry SELECT 5, leaf_hash, body FROM entry WHERE sequence = 4", 5, "head counts 5"),
-        ("INSERT INTO entry SELECT -1, leaf_hash, body FROM entry WHERE sequence = 4", -1, "before the first"),
+        ("INSERT INTO entry SELECT 5, '5', leaf_hash, body FROM entry WHERE sequence = 4", 5, "head counts 5"),
+        ("INSERT INTO entry SELECT -1, '-1', leaf_hash, body FROM entry WHERE sequence = 4", -1, "before the first"),
+        ("UPDATE entry SET id = 'another' WHERE sequence = 3", 3, "id beside it"),
         ("UPDATE lookup SET customer = 'globex' WHERE sequence = 0", 0, "otherwise than the entry in customer"),
         ("UPDATE lookup SET time_us = 5, rule = 'x' WHERE sequence = 3", 3, "in time_us, rule"),
         ("DELETE FROM lookup WHERE sequence = 3", 3, "index has no row"),
@@ -109,7 +110,7 @@ SWAP = """UPDATE {table} SET sequence = -9 WHERE sequence = 3; UPDATE {table} SE
         ("DROP TABLE head", -1, "damaged"),
         ("DROP TABLE entry", -1, "damaged"),
         ("DROP TABLE lookup", -1, "damaged"),
-        (f"DROP INDEX lookup_id; {SAME_ID}", 4, "earlier entry too"),
+        (f"DROP INDEX entry_id; {SAME_ID}", 4, "earlier entry too"),
         (WRONG_INDEX, -1, "damaged"),
         (LACKING_INDEX, -1, "lookup_decision"),
     ],
