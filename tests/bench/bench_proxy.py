@@ -2,7 +2,8 @@
 
 Three processes on this machine: a store, the proxy under test, and this client. Everything is on: token, location,
 policy, and a ledger that syncs before the first byte. Rounds alternate, so that a noisy machine is noisy for both; the
-figure to read is the ratio.
+figure to read is the ratio, the median over pairs of rounds. It grows with the number of clients at once, because
+those who wait at the same time share a sync.
 """
 
 from __future__ import annotations
@@ -20,38 +21,50 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-CONCURRENCY = 32
-ROUNDS, ROUND_S = 5, 3.0
+CLIENTS = (32, 128, 256)
+ROUNDS, ROUND_S = 7, 1.0
 BODY = b"x" * int(os.environ.get("BENCH_BODY_BYTES", "512"))
+
+
+Round = tuple[float, float]  # requests per second, microseconds of the proxy's CPU a request
 
 
 def main() -> None:
     """Measure and print."""
-    rates = asyncio.run(_measure())
-    bare, ours = (_medians(rates[name]) for name in ("bare", "gateway"))
-    print(f"bare pass-through  {bare[0]:8.0f} requests/s  {bare[1]:6.0f} µs of CPU a request")
-    print(f"gateway            {ours[0]:8.0f} requests/s  {ours[1]:6.0f} µs of CPU a request")
-    print(f"ratio of rates     {ours[0] / bare[0]:8.2f}             (to reach: 0.8)")
-    print(f"ratio of CPU       {bare[1] / ours[1]:8.2f}             (the proxies alone, without client and store)")
+    print("clients        bare     gateway   ratio of rates   bare µs   gateway µs   ratio of CPU   (to reach: 0.8)")
+    for clients, (bare, ours) in asyncio.run(_measure()).items():
+        rates = statistics.median(one[0] / other[0] for one, other in zip(ours, bare, strict=True))
+        cpu = statistics.median(other[1] / one[1] for one, other in zip(ours, bare, strict=True))
+        (bare_rate, bare_us), (our_rate, our_us) = map(_medians, (bare, ours))
+        print(
+            f"{clients:7} {bare_rate:9.0f}/s {our_rate:9.0f}/s {rates:16.2f} {bare_us:9.0f} {our_us:12.0f} {cpu:14.2f}"
+        )
 
 
-def _medians(rounds: list[tuple[float, float]]) -> tuple[float, float]:
+def _medians(rounds: list[Round]) -> Round:
     return statistics.median(rate for rate, _ in rounds), statistics.median(cpu for _, cpu in rounds)
 
 
-async def _measure() -> dict[str, list[tuple[float, float]]]:
+async def _measure() -> dict[int, tuple[list[Round], list[Round]]]:
+    """For each number of clients the rounds through the bare proxy, and those through the gateway."""
     with tempfile.TemporaryDirectory() as folder:
-        processes = []
+        processes: list[subprocess.Popen[str]] = []
         try:
             store = _start(processes, "store", "")
             bare = _start(processes, "bare", store)
             gateway = _start(processes, "gateway", json.dumps({"store": store, "folder": folder}))
             token = (Path(folder) / "token").read_text()
-            rates: dict[str, list[tuple[float, float]]] = {"bare": [], "gateway": []}
-            for _ in range(ROUNDS):
-                for name, url, process in (("bare", bare, processes[1]), ("gateway", gateway, processes[2])):
-                    rates[name].append(await _load(url, token, psutil.Process(process.pid)))
-            return rates
+            found = {}
+            for clients in CLIENTS:
+                pairs = [
+                    [
+                        await _load(url, token, psutil.Process(process.pid), clients)
+                        for url, process in ((bare, processes[1]), (gateway, processes[2]))
+                    ]
+                    for _ in range(ROUNDS)
+                ]
+                found[clients] = [one for one, _ in pairs], [other for _, other in pairs]
+            return found
         finally:
             for process in processes:
                 process.terminate()
@@ -65,10 +78,9 @@ def _start(processes: list[subprocess.Popen[str]], role: str, argument: str) -> 
     return process.stdout.readline().strip()
 
 
-async def _load(url: str, token: str, proxy: psutil.Process) -> tuple[float, float]:
-    """Requests per second, and microseconds of the proxy's CPU for each."""
+async def _load(url: str, token: str, proxy: psutil.Process, clients: int) -> Round:
     headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "10.20.0.5"}
-    connector = aiohttp.TCPConnector(limit=CONCURRENCY)
+    connector = aiohttp.TCPConnector(limit=clients)
     done, stop_at = 0, time.perf_counter() + ROUND_S
 
     async def worker(session: aiohttp.ClientSession) -> None:
@@ -81,7 +93,7 @@ async def _load(url: str, token: str, proxy: psutil.Process) -> tuple[float, flo
 
     async with aiohttp.ClientSession(connector=connector) as session:
         began, cpu = time.perf_counter(), sum(proxy.cpu_times()[:2])
-        await asyncio.gather(*(worker(session) for _ in range(CONCURRENCY)))
+        await asyncio.gather(*(worker(session) for _ in range(clients)))
         return done / (time.perf_counter() - began), (sum(proxy.cpu_times()[:2]) - cpu) / done * 1e6
 
 
