@@ -95,7 +95,8 @@ async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncItera
             request_headers={store.name: frozenset(map(str.lower, store.request_headers)) for store in settings.store},
             metrics=metrics,
         )
-        await stack.enter_async_context(_background(rooms, authenticator))
+        rooms.follower.changed = checkpoint.admissions.nudge
+        await stack.enter_async_context(_background(rooms, authenticator, checkpoint))
         control_port = await _listen_control(stack, rooms, ledger, authenticator, metrics)
         server = DoorServer(door.handle, checkpoint=checkpoint, explainer=rooms.explainer)
         door_port = await _listen(
@@ -121,14 +122,15 @@ async def serve(settings: Settings, *, ready: Callable[[Gateway], None], clock: 
 
 
 @asynccontextmanager
-async def _background(rooms: Rooms, authenticator: Authenticator) -> AsyncIterator[None]:
-    """What goes on beside the doors: following the state, swapping databases, refreshing keys and residence."""
+async def _background(rooms: Rooms, authenticator: Authenticator, checkpoint: Checkpoint) -> AsyncIterator[None]:
+    """What goes on beside the doors: following the state, judging what is in flight again, and refreshing the rest."""
     reload_s = rooms.settings.location.reload_interval_s
     loop = asyncio.get_running_loop()
     tasks = [
         loop.create_task(work)
         for work in (
             rooms.follower.run(),
+            checkpoint.admissions.watch(checkpoint.judge_again),
             _every(reload_s, lambda: asyncio.to_thread(rooms.databases.reload_if_changed)),
             _every(KEYS_INTERVAL_S, authenticator.refresh_if_due),
             _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(rooms.residence.refresh)),

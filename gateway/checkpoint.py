@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 import structlog
 import uuid_utils
 
+from gateway.admission import Admission, Admissions
 from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
 from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target, canonical
 from gateway.catalog.customers import CustomerPlan
@@ -59,55 +60,6 @@ class _Judged(NamedTuple):
     facts: Facts
     verdict: Verdict
     template: Template
-
-
-class Admission:
-    """A permitted decision, alive while bytes flow: it counts them and is completed once."""
-
-    __slots__ = ("_checkpoint", "_completed", "_grant", "_limit", "bytes_in", "bytes_out", "decision")
-
-    def __init__(self, decision: Decision, checkpoint: Checkpoint) -> None:
-        grant = decision.attempt.justification.grant
-        self.decision = decision
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self._checkpoint = checkpoint
-        self._completed = False
-        self._grant = grant.id if grant else ""
-        self._limit = grant.max_bytes if grant else 0
-
-    def count_out(self, size: int) -> bool:
-        """Count bytes on their way to the client.
-
-        Returns:
-            Whether they may still go: ``False`` once a grant's cap would be passed.
-        """
-        self.bytes_out += size
-        return self._within_cap(size)
-
-    def count_in(self, size: int) -> None:
-        """Count bytes on their way to the store; they count towards a grant's cap too."""
-        self.bytes_in += size
-        self._within_cap(size)
-
-    def _within_cap(self, size: int) -> bool:
-        if not self._grant:
-            return True
-        usage = self._checkpoint.desk.count(self._grant, bytes_=size)
-        return not self._limit or usage.bytes <= self._limit
-
-    def complete(self, outcome: str, status: int) -> None:
-        """Record how it ended; only the first call counts.
-
-        Args:
-            outcome: ``whole``, ``cut``, ``capped`` or what went wrong upstream.
-            status: the HTTP status that was answered, or 0.
-        """
-        if not self._completed:
-            self._completed = True
-            self._checkpoint.record_completion(self, outcome, status)
-            if self._grant:
-                self._checkpoint.save_usage(self._grant)
 
 
 class Authenticating(Protocol):
@@ -176,6 +128,7 @@ class Checkpoint:
     save_usage: Callable[[str], None] = lambda _grant: None
     deny_outside_window: bool = True
     max_target_bytes: int = 8_190
+    admissions: Admissions = field(default_factory=Admissions)
     _judged: dict[tuple[object, ...], _Judged] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     async def decide(self, approach: Approach) -> Decision:
@@ -190,10 +143,8 @@ class Checkpoint:
         now_us = self.clock.now_us()
         failures: list[GatewayError] = []
         principal = await self._who(approach, failures)
-        location = self._where(approach, principal, failures)
-        target, classified = self._what(approach, failures)
-        attempt = self._attempt(approach, principal, location, target, classified, now_us, failures)
-        decision, entry = self._judge_again(attempt, approach, failures)
+        attempt = self._attempt(approach, principal, now_us, failures)
+        decision, entry = self._judge_recalling(attempt, approach, failures)
         grant = attempt.justification.grant if decision.permitted else None
         if grant:  # counted before anybody else can be judged, so that a cap on requests holds
             self.desk.count(grant.id, requests=1)
@@ -207,20 +158,42 @@ class Checkpoint:
     def rehearse(self, approach: Approach, principal: Principal) -> Decision:
         """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""
         failures: list[GatewayError] = []
-        location = self._where(approach, principal, failures)
-        target, classified = self._what(approach, failures)
-        now_us = self.clock.now_us()
-        return self._judge(self._attempt(approach, principal, location, target, classified, now_us, failures), failures)
+        return self._judge(self._attempt(approach, principal, self.clock.now_us(), failures), failures)
 
-    def admit(self, decision: Decision) -> Admission:
+    def admit(self, decision: Decision, approach: Approach) -> Admission:
         """Open a permitted decision for bytes to flow under it.
+
+        Args:
+            decision: as :meth:`decide` returned it.
+            approach: what it was decided about.
 
         Raises:
             ValueError: the decision is a denial or was never recorded.
         """
         if not decision.permitted or decision.sequence < 0:
             raise ValueError("only a recorded permit can be admitted")
-        return Admission(decision, self)
+        admission = Admission(decision, approach, self)
+        self.admissions.remember(admission)
+        return admission
+
+    async def judge_again(self, admission: Admission) -> str:
+        """Why an admission in flight would be denied if its request came now, or ""; nothing is recorded.
+
+        The request that it was admitted for is counted against its grant already, so the grant's caps are not asked
+        again: the bytes are counted as they flow.
+        """
+        failures: list[GatewayError] = []
+        now_us = self.clock.now_us()
+        principal = await self._who(admission.approach, failures)
+        counted = admission.decision.attempt.justification.grant
+        attempt = self._attempt(admission.approach, principal, now_us, failures, counted.id if counted else "")
+        decision = self._judge(attempt, failures)
+        if decision.permitted:
+            return ""
+        rule = decision.verdict.rules[0]
+        if counted and attempt.justification.grant is None:
+            return f"{rule}: the grant {counted.id} applies no longer"
+        return f"{rule}: {decision.problem}" if decision.problem else rule
 
     async def _who(self, approach: Approach, failures: list[GatewayError]) -> Principal:
         try:
@@ -262,15 +235,16 @@ class Checkpoint:
         self,
         approach: Approach,
         principal: Principal,
-        location: Location,
-        target: Target | None,
-        classified: Classified,
         now_us: int,
         failures: list[GatewayError],
+        counted: str = "",
     ) -> Attempt:
+        """Steps 2 to 4; ``counted`` is a grant whose caps are not asked."""
+        location = self._where(approach, principal, failures)
+        target, classified = self._what(approach, failures)
         resource = classified.resource
         plan, held = self._plan(resource, now_us, failures)
-        justification = self._why(approach, principal, resource, now_us, failures)
+        justification = self._why(approach, principal, resource, now_us, failures, counted)
         home = frozenset(held.home) if held and held.home else self.home
         if resource.scope is Scope.MANY:  # home to all of them, or to none
             home = self.customers.common_home(self.home)
@@ -306,19 +280,30 @@ class Checkpoint:
             return Plan.UNKNOWN, None
 
     def _why(
-        self, approach: Approach, principal: Principal, resource: Resource, now_us: int, failures: list[GatewayError]
+        self,
+        approach: Approach,
+        principal: Principal,
+        resource: Resource,
+        now_us: int,
+        failures: list[GatewayError],
+        counted: str,
     ) -> Justification:
         cited, reason = approach.ticket[:MAX_TICKET], approach.reason[:MAX_REASON]
         try:
             return self.desk.justify(
-                subject=principal.subject, resource=resource, cited=cited, reason=reason, now_us=now_us
+                subject=principal.subject,
+                resource=resource,
+                cited=cited,
+                reason=reason,
+                now_us=now_us,
+                counted=counted,
             )
         except Exception:
             log.exception("desk_failed")
             failures.append(Unavailable("why it is asked for could not be established"))
             return Justification(cited=cited, reason=reason)
 
-    def _judge_again(
+    def _judge_recalling(
         self, attempt: Attempt, approach: Approach, failures: list[GatewayError]
     ) -> tuple[Decision, Mapping[str, object] | Entry]:
         """The decision and its entry, from memory where the same was judged before."""
@@ -435,6 +420,7 @@ class Checkpoint:
             now_us=self.clock.now_us(),
             outcome=outcome,
             status=status,
+            why=admission.ended,
             bytes_in=admission.bytes_in,
             bytes_out=admission.bytes_out,
         )

@@ -78,7 +78,7 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
 
 
 def completion(
-    decision: Decision, *, node: str, now_us: int, outcome: str, status: int, bytes_in: int, bytes_out: int
+    decision: Decision, *, node: str, now_us: int, outcome: str, status: int, why: str, bytes_in: int, bytes_out: int
 ) -> Entry:
     """The entry of how a permitted decision ended."""
     return _completions(node).fill(
@@ -92,6 +92,7 @@ def completion(
             status,
             rfc3339(now_us),
             now_us,
+            why,
         )
     )
 
@@ -109,6 +110,7 @@ def _completions(node: str) -> Template:
         "status": 0,
         "time": "?",
         "time_us": 0,
+        "why": "",
     }
     return Template({"kind": "completion", "version": 1, "node": node, **values}, tuple(values))
 

@@ -51,7 +51,9 @@ class Desk:
                     noun.grant, max(known.requests, noun.requests), max(known.bytes, noun.bytes)
                 )
 
-    def justify(self, *, subject: str, resource: Resource, cited: str, reason: str, now_us: int) -> Justification:
+    def justify(
+        self, *, subject: str, resource: Resource, cited: str, reason: str, now_us: int, counted: str = ""
+    ) -> Justification:
         """What speaks for this attempt at this instant.
 
         Args:
@@ -60,6 +62,7 @@ class Desk:
             cited: the ticket's id as the request cites it, or "".
             reason: free text from the request.
             now_us: the instant of the attempt.
+            counted: a grant against which this attempt is counted already, so that its caps do not matter.
         """
         if not cited and not reason:
             return NOTHING
@@ -76,15 +79,15 @@ class Desk:
             ticket=ticket,
             reason=reason,
             incident=named and ticket.kind is TicketKind.SECURITY,
-            grant=self._grant(subject, resource, ticket, now_us) if named else None,
+            grant=self._grant(subject, resource, ticket, now_us, counted) if named else None,
             authorization=self._authorization(resource, ticket, now_us) if named else None,
         )
 
-    def _grant(self, subject: str, resource: Resource, ticket: Ticket, now_us: int) -> Grant | None:
+    def _grant(self, subject: str, resource: Resource, ticket: Ticket, now_us: int, counted: str) -> Grant | None:
         if resource.scope is not Scope.ONE or ticket.kind is not TicketKind.BUG:
             return None
         matching = self._matching(subject, resource, ticket.id)
-        return next((grant for grant in matching if self._usable(grant, now_us)), None)
+        return next((grant for grant in matching if self._usable(grant, now_us, counted)), None)
 
     def _matching(self, subject: str, resource: Resource, ticket: str) -> Iterator[Grant]:
         for grant in self._grants.get(subject, {}).values():
@@ -97,7 +100,9 @@ class Desk:
             ):
                 yield grant
 
-    def _usable(self, grant: Grant, now_us: int) -> bool:
+    def _usable(self, grant: Grant, now_us: int, counted: str) -> bool:
+        if grant.id == counted:
+            return grant.is_active(now_us)
         usage = self.usage(grant.id)
         exhausted = (grant.max_bytes and usage.bytes >= grant.max_bytes) or (
             grant.max_requests and usage.requests >= grant.max_requests

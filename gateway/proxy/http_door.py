@@ -9,21 +9,25 @@ The flow, for every request:
 5. the admission is completed, whatever happened.
 
 Invariants: the client's body is not read before step 3 (``100 Continue`` included); an answer that breaks off breaks
-the client's connection, so that half of one never looks whole.
+the client's connection, so that half of one never looks whole; when an admission ends before its time, the exchange is
+cut at once, whatever it waits for.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import cast
 
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from gateway.admission import Admission
 from gateway.attempt import Approach, Decision
-from gateway.checkpoint import Admission, Checkpoint
+from gateway.checkpoint import Checkpoint
 from gateway.errors import LedgerUnavailable
 from gateway.explanation import Explainer, Problem
 from gateway.proxy import headers
@@ -62,8 +66,9 @@ class HttpDoor:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request."""
+        approach = approach_of(request)
         try:
-            decision = await self._checkpoint.decide(approach_of(request))
+            decision = await self._checkpoint.decide(approach)
         except LedgerUnavailable as error:
             log.error("decision_not_recorded", problem=str(error))
             self._metrics.decided("deny", "unavailable")
@@ -71,10 +76,11 @@ class HttpDoor:
         self._metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
         if not decision.permitted:
             return answer(self._explainer.explain(decision), request)
-        return await self._forward(request, decision)
+        return await self._forward(request, self._checkpoint.admit(decision, approach))
 
-    async def _forward(self, request: web.BaseRequest, decision: Decision) -> web.StreamResponse:
-        admission = self._checkpoint.admit(decision)
+    async def _forward(self, request: web.BaseRequest, admission: Admission) -> web.StreamResponse:
+        decision, task = admission.decision, cast(asyncio.Task[object], asyncio.current_task())
+        admission.on_end(task.cancel)
         outcome, status = "cut", 0
         try:
             incoming = await self._stores[decision.attempt.resource.store].exchange(self._outgoing(request, admission))
@@ -90,6 +96,12 @@ class HttpDoor:
             return answer(_upstream_problem(error, decision), request)
         except (StoreCut, ClientCut, _Capped, ConnectionError) as error:
             outcome = "capped" if isinstance(error, _Capped) else "cut"
+            return _break_off(request)
+        except asyncio.CancelledError:
+            if not admission.ended:  # it is the client who went away
+                raise
+            task.uncancel()
+            outcome = "ended"
             return _break_off(request)
         finally:
             admission.complete(outcome, status)

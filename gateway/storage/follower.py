@@ -8,7 +8,7 @@ no longer honoured.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -20,6 +20,7 @@ from gateway.justification import AccessRequest, Authorization, Desk, Grant, Tic
 from gateway.storage.store import StateStore
 
 POLL_S = 0.25
+LOOK_S = 0.02
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +46,7 @@ class StateFollower:
         self._revision = 0
         self._polled_s = float("-inf")
         self.problem = "the state has not been read yet"
+        self.changed: Callable[[], object] = lambda: None  # called when something did
 
     @property
     def fresh(self) -> bool:
@@ -75,12 +77,18 @@ class StateFollower:
             return
         self._apply(nouns)
         self._caught_up(revision, began)
+        if nouns:
+            self.changed()
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled: as soon as the database's files have changed, and every so often in any case."""
         while True:
+            seen = self._store.fingerprint()
             await self.poll()
-            await asyncio.sleep(POLL_S)
+            for _ in range(round(POLL_S / LOOK_S)):
+                await asyncio.sleep(LOOK_S)
+                if self._store.fingerprint() != seen:
+                    break
 
     def _caught_up(self, revision: int, began_s: float) -> None:
         self._revision, self._polled_s, self.problem = revision, began_s, ""

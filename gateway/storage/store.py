@@ -6,6 +6,7 @@ becomes :class:`StateUnavailable`; the database is brought to the current schema
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -42,11 +43,17 @@ class StateStore:
     def __init__(self, url: str, clock: Clock) -> None:
         self._clock = clock
         self._engine = _engine(url)
+        path = url.removeprefix("sqlite:///")
+        self._files = (path, path + "-wal")
         with self._translated():
             upgrade(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def fingerprint(self) -> tuple[object, ...]:
+        """Differs once anybody has written to the database's files, give or take the clock tick of its file system."""
+        return tuple(map(_stamp, self._files))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -155,6 +162,14 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)  # noqa: PTH116  many times a second
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _make_directory(path: Path) -> None:

@@ -54,7 +54,7 @@ DECISION_FIELDS = {
 }
 COMPLETION_FIELDS = {
     *("kind", "version", "id", "time", "time_us", "decision", "outcome", "status", "bytes", "bytes_in"),
-    *("duration_ms", "node"),
+    *("duration_ms", "node", "why"),
 }
 
 
@@ -227,7 +227,7 @@ async def test_only_a_recorded_permit_is_admitted(world: World) -> None:
     denied = await checkpoint.decide(approach())
     for decision in (rehearsed, denied):
         with pytest.raises(ValueError, match="recorded permit"):
-            checkpoint.admit(decision)
+            checkpoint.admit(decision, approach())
     assert len(world.entries) == 1
 
 
@@ -236,7 +236,7 @@ async def test_entries_have_exactly_the_public_fields(world: World) -> None:
     checkpoint = world.checkpoint()
     decisions = [await checkpoint.decide(approach()) for _ in range(2)]
     await checkpoint.decide(approach(target="/crm/%zz"))
-    checkpoint.admit(decisions[1]).complete("whole", 200)
+    checkpoint.admit(decisions[1], approach()).complete("whole", 200)
     assert [decode(entry.body).keys() for entry in world.entries] == [DECISION_FIELDS] * 3
     [completion] = world.submitted
     assert decode(completion.body).keys() == COMPLETION_FIELDS
@@ -246,7 +246,7 @@ async def test_entries_have_exactly_the_public_fields(world: World) -> None:
 async def test_a_completion_is_recorded_once_with_what_flowed(world: World) -> None:
     """Bytes both ways and the time it took; a second completion does not count."""
     checkpoint = world.checkpoint()
-    admission = checkpoint.admit(await checkpoint.decide(approach()))
+    admission = checkpoint.admit(await checkpoint.decide(approach()), approach())
     assert admission.count_out(7)
     admission.count_in(5)
     world.clock.advance(1.5)
@@ -264,7 +264,7 @@ async def test_nothing_secret_stands_in_an_entry(world: World) -> None:
     given = approach(target=f"/crm/acme/accounts/7?key={CANARY}", on_behalf_of=[CANARY])
     decisions = [await checkpoint.decide(given) for _ in range(2)]
     await checkpoint.decide(given._replace(target=f"/crm/%zz?key={CANARY}"))
-    checkpoint.admit(decisions[0]).complete("whole", 200)
+    checkpoint.admit(decisions[0], approach()).complete("whole", 200)
     assert len(world.entries + world.submitted) == 4
     assert not any(b"canary" in entry.body for entry in world.entries + world.submitted)
 
