@@ -11,14 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
 from gateway.attempt import Approach, Decision
-
-if TYPE_CHECKING:
-    from gateway.checkpoint import Checkpoint
+from gateway.justification import Desk
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +24,23 @@ SWEEP_S = 0.5
 BREATH = 100  # admissions judged before the event loop gets a turn
 
 
+class Keeping(Protocol):
+    """What an admission needs of the checkpoint that made it."""
+
+    @property
+    def admissions(self) -> Admissions: ...
+
+    @property
+    def desk(self) -> Desk: ...
+
+    @property
+    def save_usage(self) -> Callable[[str], None]: ...
+
+    def record_completion(self, admission: Admission, outcome: str, status: int) -> None: ...
+
+
 class Admission:
-    """A permitted decision under which bytes flow; made by :meth:`Checkpoint.admit`.
+    """A permitted decision under which bytes flow; made by the checkpoint's ``admit``.
 
     Attributes:
         bytes_in, bytes_out: how many went to the store, and to the client.
@@ -47,7 +60,7 @@ class Admission:
         "ended",
     )
 
-    def __init__(self, decision: Decision, approach: Approach, checkpoint: Checkpoint) -> None:
+    def __init__(self, decision: Decision, approach: Approach, checkpoint: Keeping) -> None:
         grant = decision.attempt.justification.grant
         self.decision = decision
         self.approach = approach

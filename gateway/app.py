@@ -1,8 +1,8 @@
 """The composition root: settings in, a running gateway out.
 
-Starting, in this order, each step refusing to go on when it fails: the rooms (:mod:`gateway.rooms`: policy, location
-databases, state, catalog, residence of the stores), the ledger, key sets, the control listener, the door. Stopping is
-the reverse: the doors close first and the ledger last, so that everything that was decided is recorded.
+Starting, in this order, each step refusing to go on when it fails: the ledger, the engine (:mod:`gateway.engine`:
+policy, location databases, state, catalog, residence of the stores, key sets), the control listener, the door.
+Stopping is the reverse: the doors close first and the ledger last, so that everything that was decided is recorded.
 """
 
 from __future__ import annotations
@@ -15,60 +15,86 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
 
+from gateway.admission import Admission
 from gateway.checkpoint import Checkpoint
 from gateway.clock import Clock
+from gateway.engine import Engine, assemble
 from gateway.errors import ConfigurationError
 from gateway.identity import Authenticator
 from gateway.ledger import Ledger, administrative
-from gateway.proxy import (
-    DoorServer,
-    FtpStore,
-    HttpDoor,
-    HttpStore,
-    Metrics,
-    Store,
-    control_app,
-    require_c_parser,
-)
+from gateway.operations import notify_systemd
+from gateway.proxy import DoorServer, Metrics, control_app, require_c_parser
 from gateway.proxy.key_fetcher import KeyFetcher
-from gateway.rooms import Rooms, checkpoint_of, open_rooms, require_stores_at_home
-from gateway.settings import Settings, StoreSettings
+from gateway.reload import Reloader
+from gateway.rooms import Rooms
+from gateway.settings import Settings, Source
 
 log = structlog.get_logger(__name__)
 RESIDENCE_INTERVAL_S = 60.0
 KEYS_INTERVAL_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Gateway:
-    """A running gateway: where it listens, and what a test may look into."""
+    """A running gateway: where it listens, and what a test may look into.
 
-    rooms: Rooms
-    checkpoint: Checkpoint
+    Attributes:
+        engine: what decides and forwards now; a reload puts another in its place.
+        draining: whether it is about to stop: it serves what comes, and keeps no connection open.
+    """
+
+    engine: Engine
     ledger: Ledger
-    authenticator: Authenticator
     metrics: Metrics
-    door_port: int
-    control_port: int
+    reloader: Reloader
+    door_port: int = 0
+    control_port: int = 0
+    draining: bool = False
+
+    @property
+    def rooms(self) -> Rooms:
+        return self.engine.rooms
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.engine.checkpoint
+
+    @property
+    def authenticator(self) -> Authenticator:
+        return self.engine.authenticator
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Serve one request by the engine that is in place when it comes."""
+        response = await self.engine.door.handle(request)
+        if self.draining:
+            response.force_close()
+        return response
+
+    async def judge_again(self, admission: Admission) -> str:
+        """Why an admission in flight would be denied now, by the engine that is in place."""
+        return await self.engine.checkpoint.judge_again(admission)
 
 
 @asynccontextmanager
-async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Gateway]:
+async def build(
+    settings: Settings, *, clock: Clock | None = None, source: Source | None = None
+) -> AsyncIterator[Gateway]:
     """A running gateway, as long as the context lasts.
+
+    Args:
+        settings: the configuration.
+        clock: the system's unless given.
+        source: where a reload finds the configuration; without one there is none.
 
     Raises:
         GatewayError: something that it needs is missing or wrong; nothing is left open.
     """
     require_c_parser()
     async with contextlib.AsyncExitStack() as stack:
-        rooms = await asyncio.to_thread(open_rooms, settings, clock=clock)
-        stack.callback(rooms.state.close)
-        require_stores_at_home(rooms)
         ledger = await stack.enter_async_context(
             Ledger.open(
                 settings.ledger.path,
@@ -78,62 +104,82 @@ async def build(settings: Settings, *, clock: Clock | None = None) -> AsyncItera
             )
         )
         fetcher = await stack.enter_async_context(KeyFetcher())
-        authenticator = Authenticator.of(
-            settings.identity, fetcher=fetcher, clock=rooms.clock, revocations=rooms.revocations
-        )
-        stack.push_async_callback(authenticator.close)
-        await authenticator.refresh_if_due()
-        checkpoint = checkpoint_of(rooms, authenticator=authenticator, ledger=ledger)
         metrics = Metrics()
-        stores: dict[str, Store] = {store.name: _store(store) for store in settings.store}
-        for store in stores.values():
-            stack.push_async_callback(store.close)
-        door = HttpDoor(
-            checkpoint,
-            stores,
-            rooms.explainer,
-            request_headers={store.name: frozenset(map(str.lower, store.request_headers)) for store in settings.store},
+        engine = await assemble(settings, ledger=ledger, fetcher=fetcher, metrics=metrics, clock=clock)
+        stack.callback(engine.rooms.state.close)
+        reloader = Reloader(source, ledger=ledger, fetcher=fetcher, metrics=metrics, clock=clock)
+        gateway = Gateway(engine, ledger, metrics, reloader)
+        stack.push_async_callback(_close_engine, gateway)
+        await stack.enter_async_context(_background(gateway))
+        gateway.control_port = await _listen_control(stack, gateway)
+        server = DoorServer(
+            gateway.handle,
+            checkpoint=engine.checkpoint,
+            explainer=engine.rooms.explainer,
+            settings=settings.gateway,
             metrics=metrics,
         )
-        rooms.follower.changed = checkpoint.admissions.nudge
-        await stack.enter_async_context(_background(rooms, authenticator, checkpoint))
-        control_port = await _listen_control(stack, rooms, ledger, authenticator, metrics)
-        server = DoorServer(door.handle, checkpoint=checkpoint, explainer=rooms.explainer)
-        door_port = await _listen(
+        metrics.watch("residency_connections", "Connections of clients.", lambda: float(len(server.places)))
+        reloader.attach(gateway, server)
+        gateway.door_port = await _listen(
             stack, web.ServerRunner(server, shutdown_timeout=settings.gateway.drain_timeout_s), settings.gateway.listen
         )
-        _watch(metrics, rooms, ledger)
+        _watch(gateway)
         gc.freeze()  # what is there now stays: the collector need not look at it again
-        yield Gateway(rooms, checkpoint, ledger, authenticator, metrics, door_port, control_port)
+        yield gateway
 
 
-async def serve(settings: Settings, *, ready: Callable[[Gateway], None], clock: Clock | None = None) -> None:
-    """Run until SIGTERM or SIGINT; requests in flight may finish within the drain time."""
-    async with build(settings, clock=clock) as gateway:
+async def _close_engine(gateway: Gateway) -> None:
+    await gateway.engine.close()
+
+
+async def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[Gateway], None],
+    clock: Clock | None = None,
+    source: Source | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+
+    At a stop it says so on ``/readyz`` and goes on serving for the drain delay, each answer the last of its connection;
+    then nothing new is taken, and what is in flight may finish within the drain time.
+    """
+    async with build(settings, clock=clock, source=source) as gateway:
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, gateway.reloader.ask)
         await gateway.ledger.append(_lifecycle(gateway, "start"))
         ready(gateway)
+        notify_systemd("READY=1")
         await stopping.wait()
         log.info("stopping")
+        notify_systemd("STOPPING=1")
+        gateway.draining = True
         await gateway.ledger.append(_lifecycle(gateway, "stopping"))
+        await asyncio.sleep(settings.gateway.drain_delay_s)
 
 
 @asynccontextmanager
-async def _background(rooms: Rooms, authenticator: Authenticator, checkpoint: Checkpoint) -> AsyncIterator[None]:
-    """What goes on beside the doors: following the state, judging what is in flight again, and refreshing the rest."""
-    reload_s = rooms.settings.location.reload_interval_s
+async def _background(gateway: Gateway) -> AsyncIterator[None]:
+    """What goes on beside the doors: following the state, judging what is in flight again, and renewing the rest."""
     loop = asyncio.get_running_loop()
+    rooms = gateway.rooms
+    rooms.follower.changed = gateway.checkpoint.admissions.nudge
     tasks = [
         loop.create_task(work)
         for work in (
             rooms.follower.run(),
-            checkpoint.admissions.watch(checkpoint.judge_again),
-            _every(reload_s, lambda: asyncio.to_thread(rooms.databases.reload_if_changed)),
-            _every(KEYS_INTERVAL_S, authenticator.refresh_if_due),
-            _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(rooms.residence.refresh)),
+            gateway.checkpoint.admissions.watch(gateway.judge_again),
+            gateway.reloader.run(),
+            _every(
+                rooms.settings.location.reload_interval_s,
+                lambda: asyncio.to_thread(gateway.rooms.databases.reload_if_changed),
+            ),
+            _every(KEYS_INTERVAL_S, lambda: gateway.authenticator.refresh_if_due()),
+            _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(gateway.rooms.residence.refresh)),
         )
     ]
     try:
@@ -168,30 +214,37 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: web.ServerRunner | w
     return int(runner.addresses[0][1])
 
 
-async def _listen_control(
-    stack: contextlib.AsyncExitStack, rooms: Rooms, ledger: Ledger, authenticator: Authenticator, metrics: Metrics
-) -> int:
-    app = control_app(lambda: _readiness(rooms, ledger, authenticator), metrics)
-    return await _listen(stack, web.AppRunner(app, access_log=None), rooms.settings.gateway.control)
+async def _listen_control(stack: contextlib.AsyncExitStack, gateway: Gateway) -> int:
+    app = control_app(lambda: _readiness(gateway), gateway.metrics)
+    return await _listen(stack, web.AppRunner(app, access_log=None), gateway.engine.settings.gateway.control)
 
 
-def _readiness(rooms: Rooms, ledger: Ledger, authenticator: Authenticator) -> Mapping[str, str]:
+def _readiness(gateway: Gateway) -> Mapping[str, str]:
+    rooms = gateway.rooms
     unusable = [f"{status.kind}: {status.problem}" for status in rooms.databases.status() if not status.usable]
     return {
-        "ledger": ledger.problem,
+        "ledger": gateway.ledger.problem,
         "state": "" if rooms.follower.fresh else rooms.follower.problem or "the state has not been read lately",
         "location": "; ".join(unusable),
-        "keys": "; ".join(f"{name}: {problem}" for name, problem in authenticator.problems.items()),
+        "keys": "; ".join(f"{name}: {problem}" for name, problem in gateway.authenticator.problems.items()),
         "policy": "",
+        "stopping": "it is about to stop; send nothing new" if gateway.draining else "",
     }
 
 
-def _watch(metrics: Metrics, rooms: Rooms, ledger: Ledger) -> None:
-    metrics.watch("residency_ledger_healthy", "1 while decisions can be recorded.", lambda: float(not ledger.problem))
-    metrics.watch(
-        "residency_state_fresh", "1 while the state in memory is current.", lambda: float(rooms.follower.fresh)
+def _watch(gateway: Gateway) -> None:
+    watch = gateway.metrics.watch
+    watch("residency_ledger_healthy", "1 while decisions can be recorded.", lambda: float(not gateway.ledger.problem))
+    watch(
+        "residency_state_fresh", "1 while the state in memory is current.", lambda: float(gateway.rooms.follower.fresh)
     )
-    metrics.watch("residency_customers", "Customers known.", lambda: float(len(rooms.customers)))
+    watch("residency_customers", "Customers known.", lambda: float(len(gateway.rooms.customers)))
+    watch("residency_admissions", "Exchanges in flight.", lambda: float(len(gateway.checkpoint.admissions)))
+    watch(
+        "residency_reload_failed",
+        "1 while a changed configuration is refused.",
+        lambda: float(bool(gateway.reloader.problem)),
+    )
 
 
 def _lifecycle(gateway: Gateway, act: str) -> dict[str, object]:
@@ -204,17 +257,3 @@ def _lifecycle(gateway: Gateway, act: str) -> dict[str, object]:
         subject=rooms.settings.gateway.node,
         details={"policy_version": rooms.policy.version},
     )
-
-
-def _store(settings: StoreSettings) -> Store:
-    url = settings.url.get_secret_value()
-    timeouts = {"connect_timeout_s": settings.connect_timeout_s, "read_timeout_s": settings.read_timeout_s}
-    match urlsplit(url).scheme:
-        case "http" | "https":
-            return HttpStore(settings.name, url, max_connections=settings.max_connections, **timeouts)
-        case "ftp":
-            return FtpStore(settings.name, url, **timeouts)
-        case scheme:
-            raise ConfigurationError(
-                [f"store {settings.name}: {scheme}:// is not supported by this version; use http(s):// or ftp://"]
-            )

@@ -6,9 +6,12 @@ decision's id, never by its query, its headers or its body.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
+import os
 import re
+import socket
 import sys
 from collections.abc import Coroutine, MutableMapping
 from typing import Any, TypeVar
@@ -75,6 +78,15 @@ def _masked(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_masked(item) for item in value]
     return value
+
+
+def notify_systemd(state: str) -> None:
+    """Tell systemd, where it asked for it (``Type=notify``; sd_notify(3)); elsewhere do nothing."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        notifier.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

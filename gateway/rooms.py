@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.admission import Admissions
 from gateway.catalog import Catalog, Customers, RouteTable, StoreResidence
 from gateway.catalog.residence import Address
 from gateway.checkpoint import Authenticating, Checkpoint, Recording
@@ -69,13 +70,16 @@ class Rooms:
         return Explainer(self.window.next_opening_us)
 
 
-def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool = True) -> Rooms:
+def open_rooms(
+    settings: Settings, *, clock: Clock | None = None, strict: bool = True, before: Rooms | None = None
+) -> Rooms:
     """Open what deciding needs; blocking.
 
     Args:
         settings: the configuration.
         clock: the system's unless given.
         strict: refuse to go on without usable location databases.
+        before: rooms under an earlier configuration: their state stays in use, and their databases if still named.
 
     Raises:
         ConfigurationError: policy, databases, routes or stores are wrong.
@@ -84,26 +88,10 @@ def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool =
     clock = clock or SystemClock()
     policy = load_policy(settings.policy.directory)
     _require_known_classes(settings, policy)
-    try:
-        databases = Databases.open(settings.location, clock, strict=strict)
-    except LocationUnavailable as error:
-        raise ConfigurationError([f"location: {error}"]) from error
+    databases = _databases(settings, clock, strict=strict, before=before)
     locator = Locator(databases, settings.location.site)
-    customers = Customers()
     routes = RouteTable(settings.route)
-    state = StateStore(settings.state.url.get_secret_value(), clock)
-    desk = Desk()
-    revocations = Revocations()
-    follower = StateFollower(
-        state,
-        customers=customers,
-        desk=desk,
-        clock=clock,
-        max_staleness_s=settings.state.max_staleness_s,
-        revocations=revocations,
-    )
-    desk.fresh = lambda: follower.fresh
-    follower.load()
+    state, follower, customers, desk, revocations = _followed(settings, clock, before)
     residence = StoreResidence(settings.store, resolve=_resolve, country_of=lambda address: _country(locator, address))
     residence.refresh()
     window = SupportWindow(settings.support.fixed_offset, settings.support.closed_on_holidays)
@@ -123,6 +111,36 @@ def open_rooms(settings: Settings, *, clock: Clock | None = None, strict: bool =
         residence=residence,
         window=window,
     )
+
+
+def _databases(settings: Settings, clock: Clock, *, strict: bool, before: Rooms | None) -> Databases:
+    if before and before.settings.location == settings.location:
+        return before.databases
+    try:
+        return Databases.open(settings.location, clock, strict=strict)
+    except LocationUnavailable as error:
+        raise ConfigurationError([f"location: {error}"]) from error
+
+
+def _followed(
+    settings: Settings, clock: Clock, before: Rooms | None
+) -> tuple[StateStore, StateFollower, Customers, Desk, Revocations]:
+    """The state, and what follows it in memory; the same as before where there is one."""
+    if before:
+        return before.state, before.follower, before.customers, before.desk, before.revocations
+    customers, desk, revocations = Customers(), Desk(), Revocations()
+    state = StateStore(settings.state.url.get_secret_value(), clock)
+    follower = StateFollower(
+        state,
+        customers=customers,
+        desk=desk,
+        clock=clock,
+        max_staleness_s=settings.state.max_staleness_s,
+        revocations=revocations,
+    )
+    desk.fresh = lambda: follower.fresh
+    follower.load()
+    return state, follower, customers, desk, revocations
 
 
 def require_stores_at_home(rooms: Rooms) -> None:
@@ -164,8 +182,10 @@ def require_key_files(rooms: Rooms) -> None:
         Workforce(identity.workforce)
 
 
-def checkpoint_of(rooms: Rooms, *, authenticator: Authenticating, ledger: Recording) -> Checkpoint:
-    """The checkpoint over these rooms."""
+def checkpoint_of(
+    rooms: Rooms, *, authenticator: Authenticating, ledger: Recording, admissions: Admissions | None = None
+) -> Checkpoint:
+    """The checkpoint over these rooms; with the admissions in flight of another one whose place it takes."""
     gateway = rooms.settings.gateway
     return Checkpoint(
         authenticator=authenticator,
@@ -186,6 +206,7 @@ def checkpoint_of(rooms: Rooms, *, authenticator: Authenticating, ledger: Record
         save_usage=_usage_saver(rooms),
         deny_outside_window=rooms.settings.support.outside_window == "deny",
         max_target_bytes=gateway.max_target_bytes,
+        admissions=Admissions() if admissions is None else admissions,
     )
 
 

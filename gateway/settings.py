@@ -110,6 +110,22 @@ class Section(BaseModel):
         return iter(())
 
 
+class LimitSettings(Section):
+    """``[gateway.limits]``: how much of the gateway one client may hold, and for how long. A 0 switches a limit off
+    where that is allowed."""
+
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 4_096
+    connections_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 1_024
+    subject_concurrency: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    subject_rate_per_s: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+    subject_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    header_timeout_s: Seconds = 10.0
+    body_idle_timeout_s: Seconds = 30.0
+    request_timeout_s: Annotated[float, Field(ge=0, le=86_400 * 366)] = 0.0
+    keepalive_timeout_s: Seconds = 75.0
+    write_timeout_s: Seconds = 60.0
+
+
 class GatewaySettings(Section):
     """``[gateway]``: where the doors listen and whom they believe."""
 
@@ -121,7 +137,11 @@ class GatewaySettings(Section):
     max_forwarding_hops: Annotated[int, Field(ge=1, le=100)] = 20
     workers: Annotated[int, Field(ge=1, le=1)] = 1
     max_target_bytes: Annotated[int, Field(ge=256, le=65_536)] = 8_190
+    drain_delay_s: Annotated[float, Field(ge=0, le=300)] = 1.0
     drain_timeout_s: Seconds = 30.0
+    proxy_protocol: bool = False
+    proxy_protocol_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
+    limits: LimitSettings = LimitSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 
@@ -312,6 +332,30 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
     return parse(raw, path=path, environ=environ)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a configuration came from, to be read again."""
+
+    path: Path
+    environ: Mapping[str, str]
+
+    def load(self) -> Settings:
+        """See :func:`load`."""
+        return load(self.path, self.environ)
+
+    def fingerprint(self, settings: Settings) -> tuple[object, ...]:
+        """Differs once the file or one of the policy's has changed; blocking."""
+        return tuple(map(_stamp, (self.path, *sorted(settings.policy.directory.glob("*")))))
+
+
+def _stamp(path: Path) -> tuple[object, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (path,)
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def parse(raw: Mapping[str, Any], *, path: Path, environ: Mapping[str, str]) -> Settings:
     """Validate an already parsed document; see :func:`load`."""
     base = path.absolute().parent
@@ -434,6 +478,8 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
     listen = door.get("listen") if isinstance(door, dict) else None
     if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
         yield "gateway.control", f"got {listen!r}, the same as gateway.listen; expected an address of its own"
+    if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
+        yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
     state = document.get("state")
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):

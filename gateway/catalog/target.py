@@ -4,8 +4,11 @@ The form (RFC 3986 §6.2.2, and stricter): unreserved characters decoded, other 
 segments resolved after decoding, empty segments merged, no slash at the end. Nothing else is equal: letters keep their
 case, and no Unicode normalisation is applied, so ``/Private`` and a full-width slash are other names.
 
+A route may opt in to what separates in some stores and not in others: ``;``, ``%2F``, ``%25`` and their like. Even then
+no reading of a segment, by however many decodings, may climb out of it, or hold what the route did not opt in to.
+
 Invariants: whatever could be read in two ways raises :class:`Malformed`; ``canonical(canonical(x)) == canonical(x)``;
-the work is linear in the length.
+the form does not depend on what was opted in to, only whether there is one; the work is linear in the length.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.errors import Malformed
 
 MAX_SEGMENTS = 512
+MAX_DECODINGS = 4
 
 _ALREADY = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@\[\]-]+)+")
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*")
@@ -25,6 +29,8 @@ _AUTHORITY = re.compile(r"//+[^/]*(?:[.:@]|%3A|%40)")
 _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFUSED = {octet: f"%{octet:02X}" for octet in (*range(0x20), 0x7F, *b"/\\;%?#")}
+_SPECIAL = re.compile(r";|%(?:2F|5C|3B|25|3F|23)")
+_CLIMBS = re.compile(rb"(?:\A|[/\\;?#])\.{0,2}(?:[/\\;?#]|\Z)")
 
 
 class Target(NamedTuple):
@@ -40,7 +46,7 @@ def canonical(raw: str, *, max_bytes: int, allow: frozenset[str] = frozenset()) 
     Args:
         raw: as it stood in the request line.
         max_bytes: longer ones are refused.
-        allow: what a route opts in to of ``;`` and the encodings ``%2F``, ``%3B``, ``%25`` and their like.
+        allow: what a route opts in to of ``;`` and the encodings ``%2F``, ``%5C``, ``%3B``, ``%25``, ``%3F``, ``%23``.
 
     Raises:
         Malformed: it is not an origin-form target (RFC 9112 §3.2.1) that every parser reads alike.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from gateway import operations
@@ -9,6 +11,7 @@ from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
+from gateway.settings import Source
 
 
 @click.command()
@@ -16,7 +19,7 @@ from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 @click.option("--config", "config", type=click.Path(dir_okay=False), help="The configuration file.")
 @click.pass_obj
 def serve(operation: Operation, check_config: bool, config: str | None) -> None:
-    """Run the gateway until SIGTERM or SIGINT."""
+    """Run the gateway until SIGTERM or SIGINT. SIGHUP, and a changed file, reload the configuration."""
     if config is not None:
         operation.use(config)
     settings = operation.settings
@@ -31,7 +34,8 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         )
         return
     operations.configure_logging(settings.gateway.log_level, settings.gateway.log_format)
-    operations.run(run(settings, ready=_announce, clock=operation.clock))
+    source = Source(operation.config_path, os.environ)
+    operations.run(run(settings, ready=_announce, clock=operation.clock, source=source))
 
 
 def _announce(gateway: Gateway) -> None:

@@ -170,8 +170,7 @@ def approach_of(request: web.BaseRequest) -> Approach:
 
 
 def _peer(request: web.BaseRequest) -> str:
-    peername = request.transport.get_extra_info("peername") if request.transport else None
-    return str(peername[0]) if isinstance(peername, tuple) else ""
+    return str(getattr(request.protocol, "peer", ""))  # as the listener established it
 
 
 async def _body(request: web.BaseRequest, admission: Admission) -> AsyncIterator[bytes]:

@@ -15,6 +15,9 @@ class Metrics:
         self._decisions = Counter(
             "residency_decisions", "Decisions by effect and the rule shown.", ("effect", "rule"), registry=self.registry
         )
+        self._closed = Counter(
+            "residency_connections_closed", "Connections the gateway closed, by why.", ("why",), registry=self.registry
+        )
         self._known: dict[tuple[str, str], Callable[[], None]] = {}
 
     def decided(self, effect: str, rule: str) -> None:
@@ -23,6 +26,10 @@ class Metrics:
         if count is None:
             count = self._known[effect, rule] = self._decisions.labels(effect, rule).inc
         count()
+
+    def closed(self, why: str) -> None:
+        """Count a connection that the gateway closed on its client."""
+        self._closed.labels(why).inc()
 
     def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
         """Expose a value that is read when somebody asks."""

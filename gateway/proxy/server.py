@@ -1,26 +1,39 @@
-"""The HTTP server under the door: aiohttp's, with what it refuses by itself recorded too.
+"""The HTTP server under the door: aiohttp's, with deadlines of our own, and with what it refuses by itself recorded.
 
 A request that aiohttp's parser cannot read never reaches a handler; here it still goes through the checkpoint, as far
-as it is known, so that no refusal is without a record.
+as it is known, so that no refusal is without a record. The same holds for a connection that may not begin.
+
+Invariants: a connection waits for its client no longer than the limits say, wherever it is; its places are given back
+when it is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
 
 import aiohttp.http_parser
+import structlog
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.attempt import Approach
 from gateway.checkpoint import Checkpoint
 from gateway.errors import ConfigurationError, LedgerUnavailable
 from gateway.explanation import Explainer, Problem
+from gateway.location.networks import parse_address, plain_network
+from gateway.proxy.arrival import Arrival
+from gateway.proxy.limits import Places
+from gateway.proxy.listener_tls import ListenerTls
+from gateway.proxy.metrics import Metrics
 from gateway.proxy.problems import answer
+from gateway.settings import GatewaySettings, LimitSettings
 
+log = structlog.get_logger(__name__)
 MAX_HEADER_BYTES = 16_384
-KEEPALIVE_S = 75.0
 
 
 def require_c_parser() -> None:
@@ -34,7 +47,18 @@ def require_c_parser() -> None:
 
 
 class DoorServer(web.Server):
-    """A server whose protocol records what the parser refuses."""
+    """A server whose connections are counted, hurried and recorded.
+
+    Args:
+        handler: serves one request.
+        settings: what the listener expects, and the limits.
+        tls: with which every connection begins, if any.
+        metrics: counts the connections that were closed.
+
+    Attributes:
+        places, addresses: those for all connections, and those for the connections of one address.
+        arrivals: connections on which HTTP has not begun.
+    """
 
     def __init__(
         self,
@@ -42,46 +66,195 @@ class DoorServer(web.Server):
         *,
         checkpoint: Checkpoint,
         explainer: Explainer,
-        **options: Any,
+        settings: GatewaySettings,
+        metrics: Metrics,
+        tls: ListenerTls | None = None,
     ) -> None:
-        defaults = {
-            "max_line_size": checkpoint.max_target_bytes,
-            "max_field_size": MAX_HEADER_BYTES,
-            "keepalive_timeout": KEEPALIVE_S,
-            "access_log": None,
-            "auto_decompress": False,
-        }
-        super().__init__(handler, handler_cancellation=True, **(defaults | options))
+        super().__init__(
+            handler,
+            handler_cancellation=True,
+            request_factory=_open,
+            max_line_size=checkpoint.max_target_bytes,
+            max_field_size=MAX_HEADER_BYTES,
+            keepalive_timeout=settings.limits.keepalive_timeout_s,
+            access_log=None,
+            auto_decompress=False,
+        )
         self.checkpoint = checkpoint
         self.explainer = explainer
+        self.settings = settings
+        self.tls = tls
+        self.places = Places(settings.limits.max_connections)
+        self.addresses = Places(settings.limits.connections_per_address)
+        self.arrivals: set[Arrival] = set()
+        self.closed = metrics.closed
+        self._trusted = tuple(map(plain_network, settings.trusted_proxies))
 
-    def __call__(self) -> RequestHandler:
-        return _RecordingHandler(self, loop=self._loop, **self._kwargs)
+    def __call__(self) -> asyncio.BaseProtocol:  # type: ignore[override]  # it hands on to a RequestHandler
+        return Arrival(self)
+
+    def pre_shutdown(self) -> None:
+        for arrival in tuple(self.arrivals):
+            arrival.end()
+        super().pre_shutdown()
+
+    def trusts(self, peer: str) -> bool:
+        """Whether this address is a trusted proxy's."""
+        address = parse_address(peer)
+        return address is not None and any(address in network for network in self._trusted)
+
+    def receive(self, *, peer: str, certificate: str, leave: Callable[[], None]) -> RequestHandler:
+        """The protocol of a connection that may begin.
+
+        Args:
+            peer: whose it is, or "" where that is not known.
+            certificate: the service that its certificate names, or "".
+            leave: called once when it is lost.
+        """
+        connection = DoorConnection(self, loop=self._loop, **self._kwargs)
+        connection.peer, connection.certificate, connection.leave = peer, certificate, leave
+        return connection
+
+    async def record(self, peer: str, why: str) -> Problem:
+        """Record that something which is no request was refused, and put it into words."""
+        approach = Approach(door="http", method="", target="", host="", peer=peer, ambiguity=why)
+        try:
+            return self.explainer.explain(await self.checkpoint.decide(approach))
+        except LedgerUnavailable:
+            return Problem(503, "unavailable", "Cannot decide now", "the refusal could not be written down")
 
     async def refuse(self, request: web.BaseRequest, peer: str, message: str) -> web.StreamResponse:
         """Record and answer a request that could not be parsed."""
-        approach = Approach(door="http", method="", target="", host="", peer=peer, ambiguity=message)
-        try:
-            problem = self.explainer.explain(await self.checkpoint.decide(approach))
-        except LedgerUnavailable:
-            problem = Problem(503, "unavailable", "Cannot decide now", "the refusal could not be written down")
-        response = answer(problem, request)
+        response = answer(await self.record(peer, message), request)
         response.force_close()
         return response
 
 
-class _RecordingHandler(RequestHandler):
-    """aiohttp's protocol; only what it does with a message it cannot parse is different."""
+class DoorConnection(RequestHandler):
+    """aiohttp's protocol, with deadlines, and with another answer to a message that it cannot parse.
+
+    One timer watches over all deadlines. It is not moved with each read or request: it catches up.
+
+    Attributes:
+        peer: the address whose connection it is, or "" where that is not known.
+        certificate: the service that the client's certificate names, or "".
+        leave: called when the connection is lost.
+        began_s: when the latest request began.
+    """
+
+    __slots__ = (
+        "_closing_s",
+        "_head_s",
+        "_read_s",
+        "_stuck_s",
+        "_timer",
+        "_wire",
+        "began_s",
+        "certificate",
+        "leave",
+        "peer",
+    )
+
+    peer: str
+    certificate: str
+    leave: Callable[[], None]
+    began_s: float
+
+    @property
+    def _limits(self) -> LimitSettings:
+        return cast(DoorServer, self._manager).settings.limits
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast(asyncio.Transport, transport)
+        self._head_s: float | None = self._loop.time()  # since when a head is due, or under way
+        self._read_s = self.began_s = self._head_s
+        self._stuck_s: float | None = None  # since when the client does not take what is written
+        self._closing_s: float | None = None
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._timer.cancel()
+        self.leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        count = self._request_count
+        super().data_received(data)
+        if not data:  # only to parse what came before
+            return
+        self._read_s = self._loop.time()
+        if self._request_count != count:
+            self._head_s = None
+        elif self._head_s is None and self._waiter is not None:
+            self._head_s = self._read_s
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        self._read_s = self._loop.time()  # that nothing came until now was our own doing
+        super().resume_reading(resume_parser)
+
+    def pause_writing(self) -> None:
+        self._stuck_s = self._loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._stuck_s = None
+        super().resume_writing()
+
+    # The deadlines.
+
+    def _watch(self) -> None:
+        limits, now_s = self._limits, self._loop.time()
+        if self._wire.is_closing() and self._closing_s is None:
+            self._closing_s = now_s
+        due_s, what = min(self._deadlines(limits), default=(now_s + _longest_look_away_s(limits), ""))
+        if due_s <= now_s:
+            cast(DoorServer, self._manager).closed(what)
+            self._wire.abort()
+        else:
+            self._timer = self._loop.call_later(min(due_s - now_s, _longest_look_away_s(limits)), self._watch)
+
+    def _deadlines(self, limits: LimitSettings) -> Iterator[tuple[float, str]]:
+        """When the client must have done what is waited for now; a connection without a request is aiohttp's care."""
+        if self._head_s is not None:
+            yield self._head_s + limits.header_timeout_s, "header"
+        for since_s in (self._stuck_s, self._closing_s):
+            if since_s is not None:
+                yield since_s + limits.write_timeout_s, "write"
+        request = self._current_request
+        if request is None:
+            return
+        if limits.request_timeout_s:
+            yield self.began_s + limits.request_timeout_s, "request"
+        if not (self._reading_paused or request.content.is_eof()):
+            yield self._read_s + limits.body_idle_timeout_s, "body"
 
     def _make_error_handler(
         self,
         err_info: Any,  # noqa: ARG002 - what the parser says may quote the request
     ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
         async def refuse(request: web.BaseRequest) -> web.StreamResponse:
-            peername = self.transport.get_extra_info("peername") if self.transport else None
-            server = self._manager
-            assert isinstance(server, DoorServer)  # noqa: S101 - made by DoorServer.__call__ only
-            peer = str(peername[0]) if isinstance(peername, tuple) else ""
-            return await server.refuse(request, peer, "the request is not HTTP that can be read in one way only")
+            server = cast(DoorServer, self._manager)
+            return await server.refuse(request, self.peer, "the request is not HTTP that can be read in one way only")
 
         return refuse
+
+
+def _open(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: Any,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = protocol._loop
+    cast(DoorConnection, protocol).began_s = loop.time()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop)
+
+
+def _longest_look_away_s(limits: LimitSettings) -> float:
+    """How long the timer may rest where nothing is due: a deadline that begins meanwhile is met on time."""
+    each = (limits.header_timeout_s, limits.body_idle_timeout_s, limits.write_timeout_s, limits.request_timeout_s)
+    return min(limit_s for limit_s in each if limit_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses, sample_stores
 from gateway.demo.world import Person, World, make_world
 from gateway.ledger import LedgerReader
-from gateway.settings import Settings
+from gateway.settings import Settings, Source
 
 
 @dataclass
@@ -59,12 +60,16 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    directory: Path, addresses: Addresses, *, change: Callable[[Settings], Settings] = lambda settings: settings
+    directory: Path,
+    addresses: Addresses,
+    *,
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+    reloads: bool = False,
 ) -> AsyncIterator[Running]:
-    """Build a gateway over the sample world, with its settings changed if need be."""
+    """Build a gateway over the sample world, with its settings changed if need be; reloading its file if asked to."""
     world = make_world(directory, addresses, clock=SystemClock(), ports=(0, 0))
     async with (
-        build(change(world.settings)) as gateway,
+        build(change(world.settings), source=Source(world.config, os.environ) if reloads else None) as gateway,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as client,
     ):
         try:

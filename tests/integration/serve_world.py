@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from gateway.app import serve
 from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, make_world
+from gateway.settings import Source
 
 
 def main(directory: Path, addresses: Addresses) -> None:
@@ -19,7 +21,13 @@ def main(directory: Path, addresses: Addresses) -> None:
     operations.run(
         serve(
             world.settings,
-            ready=lambda gateway: print(f"http://127.0.0.1:{gateway.door_port}", world.token(SAM), flush=True),
+            ready=lambda gateway: print(
+                f"http://127.0.0.1:{gateway.door_port}",
+                world.token(SAM),
+                f"http://127.0.0.1:{gateway.control_port}",
+                flush=True,
+            ),
+            source=Source(world.config, os.environ),
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -40,9 +41,11 @@ async def endless(stores: Addresses) -> AsyncIterator[Addresses]:
             return web.Response(text="taken")
         response = web.StreamResponse()
         await response.prepare(request)
-        while True:
-            await response.write(b"data: tick\n\n")
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"data: tick\n\n")
+                await asyncio.sleep(0.02)
+        return response
 
     runner = web.ServerRunner(web.Server(answer, access_log=None), shutdown_timeout=0.1)
     await runner.setup()

@@ -59,7 +59,7 @@ async def test_one_gibibyte_each_way_grows_memory_by_less_than_64_mebibytes(tmp_
     process = subprocess.Popen([*arguments, bulk.uploads], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        url, token = (await asyncio.to_thread(process.stdout.readline)).split()
+        url, token, _ = (await asyncio.to_thread(process.stdout.readline)).split()
         memory = psutil.Process(process.pid).memory_info
         headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": SAM.address}
         async with aiohttp.ClientSession(headers=headers) as client:
