@@ -44,6 +44,7 @@ class Admission:
 
     Attributes:
         bytes_in, bytes_out: how many went to the store, and to the client.
+        frames_in, frames_out, closed: of a WebSocket, likewise, and whether a side closed it as the protocol has it.
         ended: why it was ended before its time, or "".
     """
 
@@ -56,8 +57,11 @@ class Admission:
         "approach",
         "bytes_in",
         "bytes_out",
+        "closed",
         "decision",
         "ended",
+        "frames_in",
+        "frames_out",
     )
 
     def __init__(self, decision: Decision, approach: Approach, checkpoint: Keeping) -> None:
@@ -66,12 +70,20 @@ class Admission:
         self.approach = approach
         self.bytes_in = 0
         self.bytes_out = 0
+        self.frames_in = 0
+        self.frames_out = 0
+        self.closed = False
         self.ended = ""
         self._checkpoint = checkpoint
         self._completed = False
         self._grant = grant.id if grant else ""
         self._limit = grant.max_bytes if grant else 0
         self._stop: Callable[[], object] | None = None
+
+    @property
+    def frames(self) -> tuple[int, int] | None:
+        """Of a WebSocket, how many went to the client, and to the store."""
+        return (self.frames_out, self.frames_in) if self.frames_out or self.frames_in else None
 
     def on_end(self, stop: Callable[[], object]) -> None:
         """Say what cuts the stream when the admission ends before its time."""
@@ -94,10 +106,10 @@ class Admission:
         self.bytes_out += size
         return self._within_cap(size)
 
-    def count_in(self, size: int) -> None:
-        """Count bytes on their way to the store; they count towards a grant's cap too."""
+    def count_in(self, size: int) -> bool:
+        """Count bytes on their way to the store; they count towards a grant's cap too. See :meth:`count_out`."""
         self.bytes_in += size
-        self._within_cap(size)
+        return self._within_cap(size)
 
     def _within_cap(self, size: int) -> bool:
         if not self._grant:

@@ -15,6 +15,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -27,8 +28,9 @@ from gateway.errors import ConfigurationError
 from gateway.identity import Authenticator
 from gateway.ledger import Ledger, administrative
 from gateway.operations import notify_systemd
-from gateway.proxy import DoorServer, Metrics, control_app, require_c_parser
+from gateway.proxy import DoorServer, DoorSite, Metrics, control_app, require_c_parser
 from gateway.proxy.key_fetcher import KeyFetcher
+from gateway.proxy.listener_tls import ListenerTls
 from gateway.reload import Reloader
 from gateway.rooms import Rooms
 from gateway.settings import Settings, Source
@@ -36,6 +38,7 @@ from gateway.settings import Settings, Source
 log = structlog.get_logger(__name__)
 RESIDENCE_INTERVAL_S = 60.0
 KEYS_INTERVAL_S = 5.0
+CERTIFICATE_INTERVAL_S = 5.0
 
 
 @dataclass(slots=True)
@@ -110,7 +113,8 @@ async def build(
         reloader = Reloader(source, ledger=ledger, fetcher=fetcher, metrics=metrics, clock=clock)
         gateway = Gateway(engine, ledger, metrics, reloader)
         stack.push_async_callback(_close_engine, gateway)
-        await stack.enter_async_context(_background(gateway))
+        tls = ListenerTls.of(settings.gateway.tls)
+        await stack.enter_async_context(_background(gateway, tls))
         gateway.control_port = await _listen_control(stack, gateway)
         server = DoorServer(
             gateway.handle,
@@ -118,12 +122,11 @@ async def build(
             explainer=engine.rooms.explainer,
             settings=settings.gateway,
             metrics=metrics,
+            tls=tls,
         )
         metrics.watch("residency_connections", "Connections of clients.", lambda: float(len(server.places)))
         reloader.attach(gateway, server)
-        gateway.door_port = await _listen(
-            stack, web.ServerRunner(server, shutdown_timeout=settings.gateway.drain_timeout_s), settings.gateway.listen
-        )
+        gateway.door_port = await _listen_door(stack, server)
         _watch(gateway)
         gc.freeze()  # what is there now stays: the collector need not look at it again
         yield gateway
@@ -163,7 +166,7 @@ async def serve(
 
 
 @asynccontextmanager
-async def _background(gateway: Gateway) -> AsyncIterator[None]:
+async def _background(gateway: Gateway, tls: ListenerTls | None) -> AsyncIterator[None]:
     """What goes on beside the doors: following the state, judging what is in flight again, and renewing the rest."""
     loop = asyncio.get_running_loop()
     rooms = gateway.rooms
@@ -182,6 +185,9 @@ async def _background(gateway: Gateway) -> AsyncIterator[None]:
             _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(gateway.rooms.residence.refresh)),
         )
     ]
+    if tls:
+        renewal = _every(CERTIFICATE_INTERVAL_S, lambda: asyncio.to_thread(tls.reload_if_changed))
+        tasks.append(loop.create_task(renewal))
     try:
         yield
     finally:
@@ -199,11 +205,21 @@ async def _every(interval_s: float, act: Callable[[], Awaitable[object]]) -> Non
         await asyncio.sleep(interval_s)
 
 
-async def _listen(stack: contextlib.AsyncExitStack, runner: web.ServerRunner | web.AppRunner, address: str) -> int:
+async def _listen_door(stack: contextlib.AsyncExitStack, server: DoorServer) -> int:
+    runner = web.ServerRunner(server, shutdown_timeout=server.settings.drain_timeout_s)
+    return await _listen(stack, runner, server.settings.listen, partial(DoorSite, runner, server))
+
+
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    runner: web.ServerRunner | web.AppRunner,
+    address: str,
+    site_at: Callable[[str, int], web.BaseSite],
+) -> int:
     host, _, port = address.rpartition(":")
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host.strip("[]"), int(port), backlog=1024)
+    site = site_at(host.strip("[]"), int(port))
     try:
         await site.start()
     except OSError as error:
@@ -216,7 +232,8 @@ async def _listen(stack: contextlib.AsyncExitStack, runner: web.ServerRunner | w
 
 async def _listen_control(stack: contextlib.AsyncExitStack, gateway: Gateway) -> int:
     app = control_app(lambda: _readiness(gateway), gateway.metrics)
-    return await _listen(stack, web.AppRunner(app, access_log=None), gateway.engine.settings.gateway.control)
+    runner = web.AppRunner(app, access_log=None)
+    return await _listen(stack, runner, gateway.engine.settings.gateway.control, partial(web.TCPSite, runner))
 
 
 def _readiness(gateway: Gateway) -> Mapping[str, str]:

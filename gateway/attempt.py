@@ -28,6 +28,7 @@ class Approach(NamedTuple):
         ticket, reason: why, as cited.
         header: every value of a header by name, for routes that name the customer in one.
         ambiguity: what makes the request readable in two ways, as the door found it, or "".
+        certificate: the service that the client's verified certificate names, or "".
     """
 
     door: str
@@ -43,6 +44,7 @@ class Approach(NamedTuple):
     reason: str = ""
     header: Callable[[str], Sequence[str]] = lambda _name: ()
     ambiguity: str = ""
+    certificate: str = ""
 
 
 class Attempt(NamedTuple):

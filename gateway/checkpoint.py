@@ -29,7 +29,7 @@ import uuid_utils
 
 from gateway.admission import Admission, Admissions
 from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
-from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target, canonical
+from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target
 from gateway.catalog.customers import CustomerPlan
 from gateway.clock import Clock
 from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
@@ -64,6 +64,8 @@ class _Judged(NamedTuple):
 
 class Authenticating(Protocol):
     async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal: ...
+
+    def certified(self, service: str) -> Principal: ...
 
 
 class AddressResolving(Protocol):
@@ -198,6 +200,8 @@ class Checkpoint:
     async def _who(self, approach: Approach, failures: list[GatewayError]) -> Principal:
         try:
             _require_one(approach.authorization, approach.on_behalf_of)
+            if approach.certificate and not (approach.authorization or approach.on_behalf_of):
+                return self.authenticator.certified(approach.certificate)
             return await self.authenticator.authenticate(_first(approach.authorization), _first(approach.on_behalf_of))
         except GatewayError as error:
             failures.append(error)
@@ -222,7 +226,7 @@ class Checkpoint:
         if approach.ambiguity:
             failures.append(Malformed(approach.ambiguity))
         try:
-            target = canonical(approach.target, max_bytes=self.max_target_bytes)
+            target = self.catalog.read(approach.target, approach.host, max_bytes=self.max_target_bytes)
             return target, self.catalog.classify(approach.method, approach.host, target.path, approach.header)
         except GatewayError as error:
             failures.append(error)
@@ -421,6 +425,7 @@ class Checkpoint:
             outcome=outcome,
             status=status,
             why=admission.ended,
+            frames=admission.frames,
             bytes_in=admission.bytes_in,
             bytes_out=admission.bytes_out,
         )

@@ -19,6 +19,7 @@ from gateway.errors import ConfigurationError
 from gateway.identity import Authenticator, Fetcher
 from gateway.ledger import Ledger
 from gateway.proxy import FtpStore, HttpDoor, HttpStore, Metrics, Store
+from gateway.proxy.limits import SubjectLimits
 from gateway.rooms import Rooms, checkpoint_of, open_rooms, require_stores_at_home
 from gateway.settings import Settings, StoreSettings
 
@@ -27,6 +28,7 @@ FIXED = (
     "gateway.control",
     "gateway.node",
     "gateway.workers",
+    "gateway.tls",
     "ledger",
     "state",
 )
@@ -105,6 +107,8 @@ async def assemble(
         rooms.explainer,
         request_headers={store.name: frozenset(map(str.lower, store.request_headers)) for store in settings.store},
         metrics=metrics,
+        limits=SubjectLimits(settings.gateway.limits, rooms.clock),
+        origins=map(str.lower, settings.gateway.websocket_origins),
     )
     return Engine(settings, rooms, authenticator, checkpoint, stores, door)
 

@@ -78,15 +78,25 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
 
 
 def completion(
-    decision: Decision, *, node: str, now_us: int, outcome: str, status: int, why: str, bytes_in: int, bytes_out: int
+    decision: Decision,
+    *,
+    node: str,
+    frames: tuple[int, int] | None = None,
+    now_us: int,
+    outcome: str,
+    status: int,
+    why: str,
+    bytes_in: int,
+    bytes_out: int,
 ) -> Entry:
     """The entry of how a permitted decision ended."""
-    return _completions(node).fill(
+    return _completions(node, tunnel=frames is not None).fill(
         (
             bytes_out,
             bytes_in,
             decision.id,
             max(0, now_us - decision.attempt.time_us) // 1_000,
+            *(frames or ()),
             str(uuid_utils.uuid7()),
             outcome,
             status,
@@ -97,14 +107,15 @@ def completion(
     )
 
 
-@lru_cache(maxsize=1)
-def _completions(node: str) -> Template:
+@lru_cache(maxsize=2)
+def _completions(node: str, *, tunnel: bool) -> Template:
     """What completions share; the others stand in the order of their names, as their values do above."""
     values: dict[str, str | int] = {
         "bytes": 0,
         "bytes_in": 0,
         "decision": "?",
         "duration_ms": 0,
+        **({"frames": 0, "frames_in": 0} if tunnel else {}),
         "id": "?",
         "outcome": "?",
         "status": 0,

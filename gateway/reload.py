@@ -105,6 +105,7 @@ class Reloader:
             return
         holder.engine = new
         server.checkpoint, server.explainer = new.checkpoint, new.rooms.explainer
+        server.use(settings.gateway)
         new.checkpoint.admissions.nudge()  # what is in flight has to stand before the new one too
         self.problem = ""
         log.info("reloaded", policy=new.rooms.policy.version)

@@ -78,6 +78,12 @@ def _header(value: str) -> str:
     return value
 
 
+def _spiffe(value: str) -> str:
+    if not re.fullmatch(r"spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)*", value):
+        raise ValueError('expected a SPIFFE id, such as "spiffe://example.com/billing"')
+    return value
+
+
 def _crossing(value: str) -> str:
     if value.lower() in _NEVER_CROSSING or value.lower().startswith("residency-"):
         raise ValueError("expected a header that may cross; those of the connection and the gateway's own never do")
@@ -126,6 +132,24 @@ class LimitSettings(Section):
     write_timeout_s: Seconds = 60.0
 
 
+class ServiceSettings(Section):
+    """``[[gateway.tls.service]]``: whose certificate is which service's: by SPIFFE id, or by subject (RFC 4514)."""
+
+    name: Annotated[str, Field(min_length=1)]
+    spiffe: Annotated[str, AfterValidator(_spiffe)] | None = None
+    subject: Annotated[str, Field(min_length=3)] | None = None
+
+
+class TlsSettings(Section):
+    """``[gateway.tls]``: the doors' certificate, and what is asked of clients'. Without one the doors speak plainly."""
+
+    certificate: FilePath | None = None
+    key: FilePath | None = None
+    client_ca: FilePath | None = None
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    service: tuple[ServiceSettings, ...] = ()
+
+
 class GatewaySettings(Section):
     """``[gateway]``: where the doors listen and whom they believe."""
 
@@ -137,11 +161,13 @@ class GatewaySettings(Section):
     max_forwarding_hops: Annotated[int, Field(ge=1, le=100)] = 20
     workers: Annotated[int, Field(ge=1, le=1)] = 1
     max_target_bytes: Annotated[int, Field(ge=256, le=65_536)] = 8_190
+    websocket_origins: tuple[str, ...] = ()
     drain_delay_s: Annotated[float, Field(ge=0, le=300)] = 1.0
     drain_timeout_s: Seconds = 30.0
     proxy_protocol: bool = False
     proxy_protocol_timeout_s: Annotated[float, Field(gt=0, le=60)] = 3.0
     limits: LimitSettings = LimitSettings()
+    tls: TlsSettings = TlsSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
 
@@ -236,7 +262,10 @@ class StoreSettings(Section):
 
 
 class RouteSettings(Section):
-    """``[[route]]``: which requests go to which store, as what, for whom."""
+    """``[[route]]``: which requests go to which store, as what, for whom.
+
+    ``allow`` opts in to what separates in some stores and not in others.
+    """
 
     path: Annotated[str, AfterValidator(_template)]
     store: Name
@@ -248,6 +277,7 @@ class RouteSettings(Section):
     customer_host: str | None = None
     customer: Name | None = None
     many_customers: bool = False
+    allow: tuple[Literal[";", "%2F", "%5C", "%3B", "%25", "%3F", "%23"], ...] = ()  # what a path may hold besides
 
 
 class PlanSettings(Section):
@@ -466,6 +496,7 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
                 f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(repr, stores))) or 'none'}",
             )
         yield from ((f"route[{index}]", what) for what in _customer_sources(route))
+        yield from ((f"route[{index}].allow", what) for what in _decoded_by_ftp(route, document))
     for index, store in enumerate(_tables(document, "store")):
         url = store.get("url")
         unread = f"store[{index}].url" in unresolved
@@ -478,12 +509,27 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
     listen = door.get("listen") if isinstance(door, dict) else None
     if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
         yield "gateway.control", f"got {listen!r}, the same as gateway.listen; expected an address of its own"
+    if isinstance(door, dict):
+        yield from _tls_contradictions(door.get("tls"))
     if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
         yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
     state = document.get("state")
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):
         yield "state.url", "got another database; expected sqlite:///path (PostgreSQL is not supported by this version)"
+
+
+def _tls_contradictions(tls: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(tls, dict):
+        return
+    certificate, key, asked = tls.get("certificate"), tls.get("key"), tls.get("client_certificates", "none") != "none"
+    if bool(certificate) != bool(key):
+        yield "gateway.tls", "has only one of certificate and key; expected both, or neither"
+    if asked and not (tls.get("client_ca") and certificate):
+        yield "gateway.tls.client_certificates", "asks for certificates; expected client_ca and certificate beside it"
+    for index, service in enumerate(_tables(tls, "service")):
+        if bool(service.get("spiffe")) == bool(service.get("subject")):
+            yield f"gateway.tls.service[{index}]", "names no certificate, or two; expected one of spiffe and subject"
 
 
 def _is_store_url(value: str) -> bool:
@@ -494,6 +540,15 @@ def _is_store_url(value: str) -> bool:
         return False
     is_text = value.isascii() and value.isprintable() and " " not in value
     return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "sftp"}
+
+
+def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
+    """FTP knows no percent-encoding: a path is decoded for it, so that what was judged would not be what is read."""
+    urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
+    allow = route.get("allow")
+    encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
+    if encoded and urls.get(str(route.get("store")), "").startswith(("ftp", "sftp")):
+        yield f"got {', '.join(map(repr, encoded))} for a store that paths are decoded for; expected an HTTP store"
 
 
 def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from gateway.catalog.customers import CUSTOMER_ID, Customers
 from gateway.catalog.resource import Action, Resource, Scope
-from gateway.catalog.routes import Route, RouteTable
+from gateway.catalog.routes import NEVER_FORWARDED, Route, RouteTable
+from gateway.catalog.target import Target, canonical
 from gateway.errors import Malformed
 
 
@@ -25,6 +26,39 @@ class Catalog:
         self._routes = routes
         self._customers = customers
 
+    def read(self, raw: str, host: str, *, max_bytes: int) -> Target:
+        """The target that a raw request target names; what separates in some stores only where its route opts in.
+
+        Args:
+            raw: as it stood in the request line.
+            host: the Host header, since routes may differ by it.
+            max_bytes: longer ones are refused.
+
+        Raises:
+            Malformed: it can be read in two ways, or its route, or the part that names the customer, may not hold it.
+        """
+        try:
+            return canonical(raw, max_bytes=max_bytes)
+        except Malformed:
+            if not self._routes.allow:
+                raise
+            target = self._opted_in(raw, host, max_bytes)
+            if target is None:
+                raise
+            return target
+
+    def _opted_in(self, raw: str, host: str, max_bytes: int) -> Target | None:
+        """The target if the route that it leads to allows all of it; the path's form is the same whoever allows it."""
+        try:
+            target = canonical(raw, max_bytes=max_bytes, allow=self._routes.allow)
+            matched = self._routes.match(target.path, _bare(host))
+            if matched is None:
+                return None
+            canonical(matched[0].head(target.path), max_bytes=max_bytes)
+            return canonical(raw, max_bytes=max_bytes, allow=matched[0].allow)
+        except Malformed:
+            return None
+
     def classify(self, method: str, host: str, path: str, header: Callable[[str], Sequence[str]]) -> Classified:
         """What a request is for.
 
@@ -37,6 +71,8 @@ class Catalog:
         Raises:
             Malformed: a method that is not forwarded, or a customer header that came twice.
         """
+        if method in NEVER_FORWARDED:
+            raise Malformed(f"the method {method} is never forwarded; expected one that reads or changes data")
         matched = self._routes.match(path, _bare(host))
         if matched is None:
             return Classified(Resource("", "", "", Action.READ, Scope.UNROUTED), None)

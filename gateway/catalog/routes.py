@@ -29,7 +29,7 @@ DEFAULT_ACTIONS: Mapping[str, Action] = {
 _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _REST = re.compile(r"\{[a-z_][a-z0-9_]*\.\.\.\}")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-_NEVER_FORWARDED = frozenset(("CONNECT", "TRACE"))  # a tunnel past the checkpoint, and an echo of what we add
+NEVER_FORWARDED = frozenset(("CONNECT", "TRACE"))  # a tunnel past the checkpoint, and an echo of what we add
 _CUSTOMER = "{customer}"
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
@@ -38,7 +38,8 @@ _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 class Route:
     """One configured route, ready to match.
 
-    ``segments`` holds a literal, or ``None`` for a variable; ``customer_at`` is the index of ``{customer}``.
+    ``segments`` holds a literal, or ``None`` for a variable; ``customer_at`` is the index of ``{customer}``; ``allow``
+    is what the route opts in to (see :func:`canonical`).
     """
 
     template: str
@@ -54,6 +55,7 @@ class Route:
     customer: str | None
     customer_header: str | None
     many_customers: bool
+    allow: frozenset[str] = frozenset()
 
     def action(self, method: str) -> Action:
         """What a method does to the data here.
@@ -71,6 +73,10 @@ class Route:
         """The path that the store receives: the judged one, less the configured prefix."""
         return path[len(self.strip) :] or "/" if self.strip else path
 
+    def head(self, path: str) -> str:
+        """The path up to the customer, or none of it where the path names nobody."""
+        return "/".join(path.split("/")[: self.customer_at + 2]) if self.customer_at is not None else "/"
+
 
 @dataclass(slots=True)
 class _Node:
@@ -84,6 +90,9 @@ class _Node:
 
 class RouteTable:
     """All routes, as a tree over their segments.
+
+    Attributes:
+        allow: what any of them opts in to.
 
     Raises:
         ConfigurationError: a template that cannot be read, or two that overlap; one line each.
@@ -105,6 +114,7 @@ class RouteTable:
                 )
         if problems:
             raise ConfigurationError(problems)
+        self.allow = frozenset[str]().union(*(route.allow for _, route in routes))
         self._root = _Node()
         for _, ready in routes:
             self._add(ready)
@@ -172,6 +182,7 @@ def _route(settings: RouteSettings) -> Route:
         customer=settings.customer,
         customer_header=settings.customer_header,
         many_customers=settings.many_customers,
+        allow=frozenset(settings.allow),
     )
 
 
@@ -196,7 +207,7 @@ def _is_canonical(segment: str) -> bool:
 def _actions(settings: RouteSettings) -> Mapping[str, Action]:
     named = {name.upper(): Action(value) for name, value in settings.methods.items()}
     for name in named:
-        if not _METHOD.fullmatch(name) or name in _NEVER_FORWARDED:
+        if not _METHOD.fullmatch(name) or name in NEVER_FORWARDED:
             raise ValueError(f"methods: got {name!r}; expected the name of a method, and neither CONNECT nor TRACE")
     return {**DEFAULT_ACTIONS, **named}
 

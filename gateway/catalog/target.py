@@ -30,7 +30,8 @@ _PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _REFUSED = {octet: f"%{octet:02X}" for octet in (*range(0x20), 0x7F, *b"/\\;%?#")}
 _SPECIAL = re.compile(r";|%(?:2F|5C|3B|25|3F|23)")
-_CLIMBS = re.compile(rb"(?:\A|[/\\;?#])\.{0,2}(?:[/\\;?#]|\Z)")
+_ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
+_CLIMBS = re.compile(rb"(?:\A|[/\\;?#])(?:\.{1,2}\Z|\.{0,2}[/\\;?#])")
 
 
 class Target(NamedTuple):
@@ -67,6 +68,8 @@ def canonical(raw: str, *, max_bytes: int, allow: frozenset[str] = frozenset()) 
     normal = _normalise(path, allow)
     if _AUTHORITY.match(normal):
         raise Malformed("the path begins with // and an authority; expected a path that begins with one slash")
+    if allow:
+        _require_confined(normal, allow)
     return Target(_bounded(_resolve(normal)), query)
 
 
@@ -89,12 +92,33 @@ def _normalise(path: str, allow: frozenset[str]) -> str:
     return normal
 
 
-def _require_text(segment: str) -> None:
+def _require_text(segment: str | bytes) -> None:
     """Percent-encoded octets are UTF-8, in its shortest form (RFC 3629 §3)."""
     try:
         unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("the path holds percent-encoded octets that are not UTF-8") from None
+
+
+def _require_confined(path: str, allow: frozenset[str]) -> None:
+    """What was opted in to stays inside its segment, for stores that decode it or cut it there, even repeatedly."""
+    for segment in path.split("/"):
+        if _SPECIAL.search(segment) and _CLIMBS.search(_decoded(segment.encode(), allow)):
+            raise Malformed("a segment of the path holds a dot segment or an empty one behind what a store may decode")
+
+
+def _decoded(octets: bytes, allow: frozenset[str]) -> bytes:
+    """Decoded until nothing is left to decode; what comes to light on the way has to be opted in to as well."""
+    for _ in range(MAX_DECODINGS):
+        for digits in _ENCODED.findall(octets):
+            form = _REFUSED.get(int(digits, 16))
+            if form is not None and form not in allow:
+                raise Malformed(f"the path holds {form}, encoded again, which stores read in different ways")
+        before, octets = octets, unquote_to_bytes(octets)
+        if octets == before:
+            return octets
+        _require_text(octets)
+    raise Malformed(f"the path is encoded {MAX_DECODINGS} times over; expected it encoded once")
 
 
 def _resolve(path: str) -> str:

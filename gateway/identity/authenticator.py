@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from gateway.identity.revocation import Revocations
 from gateway.identity.tokens import Issuer, TokenVerifier, Verified
 from gateway.identity.workforce import Workforce
 from gateway.settings import IdentitySettings
+
+CERTIFICATE = "certificate"
+"""The issuer of principals that no token but a client's certificate names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,19 @@ class Authenticator:
         if person.kind is Kind.SERVICE or person.actor not in ("", bearer.subject):
             raise Unauthenticated("On-Behalf-Of does not name a person for this service; send the person's own token")
         return replace(person, actor=bearer.subject, expires_at_s=min(person.expires_at_s, bearer.expires_at_s))
+
+    def certified(self, service: str) -> Principal:
+        """The service that a client's verified certificate names, where nothing else was presented.
+
+        Raises:
+            Unauthenticated: it has been revoked.
+        """
+        subject = unicodedata.normalize("NFC", service)
+        country = self._workforce.country(subject) if self._workforce else ""
+        principal = Principal(subject, CERTIFICATE, Kind.SERVICE, frozenset(), work_country=country)
+        if self.revocations.is_revoked(principal):
+            raise Unauthenticated(f"{subject} has been revoked; its certificate is no longer believed")
+        return principal
 
     async def _principal(self, token: str) -> Principal:
         if len(token) > self._verifier.max_token_bytes or not token.isascii():

@@ -8,6 +8,7 @@ Promised: no byte of a client reaches a store, and none of a store a client, bef
 stream with back-pressure in constant memory; what was judged is what is sent.
 """
 
+from gateway.proxy.arrival import DoorSite
 from gateway.proxy.control import control_app
 from gateway.proxy.ftp_store import FtpStore
 from gateway.proxy.http_door import HttpDoor
@@ -18,6 +19,7 @@ from gateway.proxy.store import Store
 
 __all__ = [
     "DoorServer",
+    "DoorSite",
     "FtpStore",
     "HttpDoor",
     "HttpStore",

@@ -1,217 +1,209 @@
-"""A connection before HTTP: counted, its PROXY header read and its TLS handshake done where configured, handed on.
+"""Connections before HTTP: accepted, counted, asked for a PROXY header and a TLS handshake where configured, handed on.
 
-Invariants: exactly the header's bytes are read, so that what follows stands in the socket for whoever reads next; a
-connection that is refused holds its place until the refusal is recorded, so that refusals cannot pile up.
+The listening socket is read here, and not by the event loop's own server, so that a PROXY header can be taken off a
+connection byte by byte before a handshake begins on it, and so that a connection counts from its first moment on.
+
+Invariants: no byte behind the header is read; a connection that is refused holds its place until the refusal is
+recorded, so that refusals cannot pile up; whatever happens, a place is given back once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Hashable
-from typing import Protocol, cast
+from ssl import SSLContext
+from typing import Protocol
 
 import structlog
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.errors import Malformed
 from gateway.proxy import proxy_protocol
 from gateway.proxy.limits import Places, neighbourhood
-from gateway.proxy.listener_tls import ListenerTls
 from gateway.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
-TLS_FAREWELL_S = 5.0
-_LATE = "the PROXY protocol header did not come in time"
+BACKLOG = 1_024
+FAREWELL_S = 5.0  # for the end of a TLS connection to be confirmed
+BREATH_S = 1.0  # before accepting again where the system has no room for another connection
 
 
 class Reception(Protocol):
-    """What an arriving connection needs of the server.
+    """What arriving connections need of the server.
 
     Attributes:
         places, addresses: those for all connections, and those for the connections of one address.
-        arrivals: those that are not handed on yet, for the server to end when it stops.
+        tls_context: for handshakes that begin now; None where there is no TLS.
     """
 
     settings: GatewaySettings
-    tls: ListenerTls | None
     places: Places
     addresses: Places
-    arrivals: set[Arrival]
+
+    @property
+    def tls_context(self) -> SSLContext | None: ...
 
     def trusts(self, peer: str) -> bool: ...
 
-    def closed(self, reason: str) -> None: ...
+    def closed(self, why: str) -> None: ...
 
     async def record(self, peer: str, why: str) -> object: ...
 
-    def receive(self, *, peer: str, certificate: str, leave: Callable[[], None]) -> RequestHandler: ...
+    def receive(self, *, peer: str, leave: Callable[[], None]) -> RequestHandler: ...
 
 
-class Arrival(asyncio.BufferedProtocol):
-    """One connection, until HTTP begins on it."""
+class DoorSite(web.BaseSite):
+    """Where a door listens.
 
-    def __init__(self, server: Reception) -> None:
+    Args:
+        runner: of the server.
+        server: the same, for what it says about arriving connections.
+        host, port: an IP address; port 0 is any free one.
+    """
+
+    __slots__ = ("_host", "_port", "_reception")
+
+    def __init__(self, runner: web.BaseRunner, server: Reception, host: str, port: int) -> None:
+        super().__init__(runner)
+        self._reception, self._host, self._port = server, host, port
+
+    @property
+    def name(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        await super().start()
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listening = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
+        # aiohttp asks for the two things of an asyncio.Server that an Entrance has.
+        self._server = Entrance(self._reception, listening)  # type: ignore[assignment]
+
+
+class Entrance:
+    """Accepts connections until it is closed."""
+
+    def __init__(self, server: Reception, listening: socket.socket) -> None:
+        listening.setblocking(False)
+        self.sockets = (listening,)
         self._server = server
+        self._listening = listening
         self._loop = asyncio.get_running_loop()
-        self._peer = ""
-        self._header = bytearray()
-        self._room = bytearray()
-        self._held: list[tuple[Places, Hashable]] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._over = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open()
 
-    # What the transport calls.
+    def close(self) -> None:
+        """Listen no longer, and end what has not become HTTP."""
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._peer = _host(self._transport)
-        if not self._take(self._server.places, "", "connections"):
-            return
-        self._server.arrivals.add(self)
-        if not self._server.settings.proxy_protocol:
-            self._proceed(reading=False)
-        elif self._server.trusts(self._peer):
-            timeout_s = self._server.settings.proxy_protocol_timeout_s
-            self._timer = self._loop.call_later(timeout_s, self._refuse, _LATE)
-        else:
-            self._refuse("a PROXY protocol header is expected here, and not believed from this peer")
+    def _open(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening, self._accept)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - as much as the header needs, and no more
-        self._room = bytearray(proxy_protocol.wanted(bytes(self._header)) or 1)
-        return self._room
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                connection, address = self._listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no descriptor or no memory is left: trying at once would be of no use
+                log.error("accept_failed", problem=str(error))
+                self._loop.remove_reader(self._listening)
+                self._loop.call_later(BREATH_S, self._open)
+                return
+            connection.setblocking(False)
+            if self._server.places.take():
+                task = self._loop.create_task(Arrival(self._server, connection, str(address[0])).receive())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            else:
+                self._server.closed("connections")
+                connection.close()
 
-    def buffer_updated(self, nbytes: int) -> None:
-        self._header += self._room[:nbytes]
+
+class Arrival:
+    """One connection, until HTTP begins on it; it holds a place already."""
+
+    def __init__(self, server: Reception, connection: socket.socket, peer: str) -> None:
+        self._server = server
+        self._connection = connection
+        self._peer = peer
+        self._held: list[tuple[Places, Hashable]] = [(server.places, "")]
+        self._loop = asyncio.get_running_loop()
+
+    async def receive(self) -> None:
+        """Bring it to where HTTP begins, or close it."""
+        received = False
         try:
-            if not proxy_protocol.wanted(bytes(self._header)):
-                self._name(proxy_protocol.read(bytes(self._header)))
+            client = await self._client() if self._server.settings.proxy_protocol else self._peer
+            received = self._counts(client) and await self._hand_on(client)
         except Malformed as error:
-            self._refuse(str(error))
-
-    def eof_received(self) -> None:
-        if self._header:
-            self._refuse("the connection ended within the PROXY protocol header")
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        if self._task is None:  # else whoever is at work ends it
-            self.end()
-
-    def end(self) -> None:
-        """Close the connection and give its places back, whatever is under way on it."""
-        self._forget()
-        if self._task:
-            self._task.cancel()
-        self._transport.abort()
-        self._give_back()
-
-    # What happens, in order.
-
-    def _name(self, origin: proxy_protocol.Origin) -> None:
-        if not origin.local:
-            self._peer = str(origin.address or "")
-        self._proceed(reading=True)
-
-    def _proceed(self, *, reading: bool) -> None:
-        if self._timer:
-            self._timer.cancel()
-        counted = self._peer and not self._server.trusts(self._peer)
-        if counted and not self._take(self._server.addresses, neighbourhood(self._peer), "address"):
-            return
-        if self._server.tls:
-            self._transport.pause_reading()
-            self._task = self._loop.create_task(self._secure(self._server.tls))
-        elif reading:  # whoever reads another way begins in a turn of the loop of its own
-            self._transport.pause_reading()
-            self._hand_on(self._transport, "")
-            self._loop.call_soon(_resume, self._transport)
-        else:
-            self._hand_on(self._transport, "")
-
-    async def _secure(self, tls: ListenerTls) -> None:
-        held = _Held()
-        try:
-            transport = await self._loop.start_tls(
-                self._transport,
-                held,
-                tls.context,
-                server_side=True,
-                ssl_handshake_timeout=self._server.settings.limits.header_timeout_s,
-                ssl_shutdown_timeout=TLS_FAREWELL_S,
-            )
-        except (OSError, TimeoutError) as error:  # of which an SSLError is one
-            log.debug("handshake_failed", peer=self._peer, problem=str(error))
-            transport = None
-        self._task = None
-        if transport is None or held.lost:
-            self._server.closed("tls")
-            self.end()
-            return
-        handler = self._hand_on(transport, tls.service(transport))
-        if held.data:
-            handler.data_received(bytes(held.data))
-
-    def _hand_on(self, transport: asyncio.Transport, certificate: str) -> RequestHandler:
-        self._forget()
-        handler = self._server.receive(peer=self._peer, certificate=certificate, leave=self._give_back)
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
-        return handler
-
-    def _refuse(self, why: str) -> None:
-        if self._over:
-            return
-        self._over = True
-        self._transport.pause_reading()
-        self._server.closed("proxy_protocol")
-        self._task = self._loop.create_task(self._record(why))
-
-    async def _record(self, why: str) -> None:
-        try:
-            await self._server.record(self._peer, why)
+            self._server.closed("proxy_protocol")
+            await self._server.record(self._peer, str(error))
+        except OSError as error:  # of which SSLError and TimeoutError are two
+            self._server.closed("handshake")
+            log.debug("arrival_failed", peer=self._peer, problem=str(error))
+        except Exception:
+            log.exception("arrival_failed", peer=self._peer)
         finally:
-            self._task = None
-            self.end()
+            if not received:
+                self._connection.close()
+                self._leave()
 
-    def _take(self, places: Places, key: Hashable, reason: str) -> bool:
-        if not places.take(key):
-            self._server.closed(reason)
-            self.end()
+    async def _client(self) -> str:
+        """The address that a trusted proxy names, or "" where it knows none."""
+        if not self._server.trusts(self._peer):
+            raise Malformed("a PROXY protocol header is expected here, and is not believed from this peer")
+        try:
+            async with asyncio.timeout(self._server.settings.proxy_protocol_timeout_s):
+                origin = proxy_protocol.read(await self._header())
+        except TimeoutError:
+            raise Malformed("the PROXY protocol header did not come in time") from None
+        return self._peer if origin.local else str(origin.address or "")
+
+    async def _header(self) -> bytes:
+        header = b""
+        while more := proxy_protocol.wanted(header):
+            piece = await self._loop.sock_recv(self._connection, more)
+            if not piece and header:
+                raise Malformed("the connection ended within its PROXY protocol header")
+            if not piece:
+                raise ConnectionResetError("the connection ended before it began")
+            header += piece
+        return header
+
+    def _counts(self, client: str) -> bool:
+        """Whether a client of this address may have another connection; those of proxies are many clients' own."""
+        if not client or self._server.trusts(client):
+            return True
+        key = neighbourhood(client)
+        if not self._server.addresses.take(key):
+            self._server.closed("address")
             return False
-        self._held.append((places, key))
+        self._held.append((self._server.addresses, key))
         return True
 
-    def _give_back(self) -> None:
+    async def _hand_on(self, client: str) -> bool:
+        context = self._server.tls_context
+        patience: dict[str, float] = {}
+        if context:
+            timeout_s = self._server.settings.limits.header_timeout_s
+            patience = {"ssl_handshake_timeout": timeout_s, "ssl_shutdown_timeout": FAREWELL_S}
+        await self._loop.connect_accepted_socket(
+            lambda: self._server.receive(peer=client, leave=self._leave), self._connection, ssl=context, **patience
+        )
+        return True
+
+    def _leave(self) -> None:
         while self._held:
             places, key = self._held.pop()
             places.give_back(key)
-
-    def _forget(self) -> None:
-        self._over = True
-        self._server.arrivals.discard(self)
-        if self._timer:
-            self._timer.cancel()
-
-
-class _Held(asyncio.Protocol):
-    """Keeps what comes between the end of a handshake and the moment at which somebody takes over."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.lost = False
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        self.lost = True
-
-
-def _resume(transport: asyncio.Transport) -> None:
-    if not transport.is_closing():
-        transport.resume_reading()
-
-
-def _host(transport: asyncio.BaseTransport) -> str:
-    name = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else ""

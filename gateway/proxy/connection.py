@@ -22,6 +22,7 @@ MAX_HEAD_BYTES = 64 * 1024
 SMALL_BODY_BYTES = 64 * 1024
 HIGH_WATER_BYTES = 256 * 1024
 MAX_INTERIM = 8
+_VERSIONS = ("1.1", "1.0")
 
 
 class StoreConnection(asyncio.Protocol):
@@ -55,6 +56,8 @@ class StoreConnection(asyncio.Protocol):
         self._head = False  # of the answer: there, and not that of an interim one
         self._bodiless = False  # the request was HEAD
         self._until_close = False  # the end of the connection is the end of the answer
+        self._upgrading = False  # the request asks for another protocol
+        self._tunnel = False  # the answer agreed to it: what comes is passed on as it is
         self._keeps = True  # another exchange may follow this one
         self._interim = 0
         self._chunks: list[bytes] = []
@@ -73,16 +76,17 @@ class StoreConnection(asyncio.Protocol):
         idle = self.whole and self._keeps and not self._chunks and self._room is None
         return idle and transport is not None and not transport.is_closing()
 
-    def begin(self, head: bytes, *, bodiless: bool) -> None:
+    def begin(self, head: bytes, *, bodiless: bool, upgrading: bool = False) -> None:
         """Send the head of a request.
 
         Args:
             head: up to and with the empty line.
             bodiless: whatever the answer announces, it has no body, for the request is ``HEAD``.
+            upgrading: a 101 may come, after which the connection is a tunnel that ends with it.
         """
         if self._bodiless:  # the parser still waits for the body that was announced and not sent
             self._parser = httptools.HttpResponseParser(self)
-        self._bodiless = bodiless
+        self._bodiless, self._upgrading = bodiless, upgrading
         self.answered = self.whole = self._head = self.small = False
         self._interim = self._barren = 0
         self._active_s = self._loop.time()
@@ -192,8 +196,8 @@ class StoreConnection(asyncio.Protocol):
         self.answered = True
         self._barren += len(data)
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._feed(data)
+        except httptools.HttpParserError:
             self._fail(502, "answered with what is not HTTP that can be read in one way only")
             return
         if self._barren > MAX_HEAD_BYTES + len(data):
@@ -202,11 +206,27 @@ class StoreConnection(asyncio.Protocol):
             self._paused = True
             self._transport.pause_reading()
 
+    def _feed(self, data: bytes) -> None:
+        if self._tunnel:
+            self.on_body(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._open(data[upgrade.args[0] :])
+
+    def _open(self, rest: bytes) -> None:
+        """What follows a 101 in the same read is the tunnel's already."""
+        if not self._tunnel:
+            raise httptools.HttpParserError("an upgrade that nobody asked for")
+        if rest:
+            self.on_body(rest)
+
     def _watch(self) -> None:
         """Look whether it has been silent for too long. The timer is not moved with each read: it catches up."""
         now_s = self._loop.time()
         limit_s = self._idle_timeout_s if self.whole else self._read_timeout_s
-        left_s = limit_s if self._paused else self._active_s + limit_s - now_s
+        left_s = limit_s if self._paused or self._tunnel else self._active_s + limit_s - now_s
         if left_s <= 0:
             self._fail(504, "did not answer in time")
             return
@@ -232,18 +252,25 @@ class StoreConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        if self.status == 101 and self._upgrading:
+            self._head = self._tunnel = self._until_close = True
+            self._keeps = False
+            self._wake()
+            return
         if self.status < 200:
             self._interim += 1
             if self.status == 101 or self._interim > MAX_INTERIM:
                 raise ValueError("an upgrade that nobody asked for, or no end of interim answers")
             return
-        self._head = True
+        if self._parser.get_http_version() not in _VERSIONS:
+            raise ValueError("another version of HTTP")
         encoding = self.headers.getall("Transfer-Encoding", None)
         if encoding and [each.strip().lower() for each in encoding] != ["chunked"]:
             raise ValueError("a transfer encoding that was not asked for")
         length = self.headers.get("Content-Length")
         self._until_close = encoding is None and length is None
         self.small = length is not None and int(length) <= SMALL_BODY_BYTES
+        self._head = True
         if self._bodiless:
             self.on_message_complete()
         elif not self.small:
@@ -259,6 +286,6 @@ class StoreConnection(asyncio.Protocol):
             self._wake()
 
     def on_message_complete(self) -> None:
-        if self._head and not self.whole:  # not an interim answer
+        if self._head and not self.whole and not self._tunnel:  # neither an interim answer nor a tunnel
             self._keeps = self._keeps and self._parser.should_keep_alive()
             self._end()

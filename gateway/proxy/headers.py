@@ -43,12 +43,12 @@ _NO_NAMES: frozenset[str] = frozenset()
 MAX_RANGES = 16
 
 
-def ambiguity(headers: CIMultiDictProxy[str]) -> str:
+def ambiguity(headers: CIMultiDictProxy[str], *, upgrading: bool = False) -> str:
     """What makes a request readable in two ways, or "": an aliased framing header, an upgrade, a bomb of ranges."""
     if _has_framing_alias(tuple(headers)):
         return "a framing header came in another spelling; expected its standard name"
-    if "Upgrade" in headers:
-        return "an Upgrade came; this door speaks HTTP/1.1 only"
+    if "Upgrade" in headers and not upgrading:
+        return "an Upgrade came to something else than a WebSocket; this door speaks HTTP/1.1 and WebSocket"
     if ",".join(headers.getall("Range", ())).count(",") >= MAX_RANGES:
         return f"too many ranges came; expected at most {MAX_RANGES}"
     return ""

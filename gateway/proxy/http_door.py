@@ -16,7 +16,8 @@ cut at once, whatever it waits for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import cast
@@ -30,10 +31,12 @@ from gateway.attempt import Approach, Decision
 from gateway.checkpoint import Checkpoint
 from gateway.errors import LedgerUnavailable
 from gateway.explanation import Explainer, Problem
-from gateway.proxy import headers
+from gateway.proxy import headers, websocket
+from gateway.proxy.limits import SubjectLimits
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.problems import answer
-from gateway.proxy.store import ClientCut, Incoming, Outgoing, Store, StoreCut, StoreUnreachable
+from gateway.proxy.store import Capped, ClientCut, Incoming, Outgoing, Store, StoreCut, StoreUnreachable
+from gateway.proxy.websocket import NotAFrame
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,8 @@ class HttpDoor:
         explainer: puts denials into words.
         request_headers: more headers that may cross to a store, in small letters, by store.
         metrics: counts decisions.
+        limits: what one subject may ask for.
+        origins: see :func:`approach_of`.
     """
 
     def __init__(
@@ -57,16 +62,20 @@ class HttpDoor:
         *,
         request_headers: Mapping[str, frozenset[str]],
         metrics: Metrics,
+        limits: SubjectLimits,
+        origins: Iterable[str] = (),
     ) -> None:
         self._checkpoint = checkpoint
         self._stores = stores
         self._explainer = explainer
         self._allowed = {name: headers.TO_STORE | request_headers.get(name, frozenset()) for name in stores}
         self._metrics = metrics
+        self._limits = limits
+        self._origins = frozenset(origins)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Serve one request."""
-        approach = approach_of(request)
+        approach = approach_of(request, self._origins)
         try:
             decision = await self._checkpoint.decide(approach)
         except LedgerUnavailable as error:
@@ -76,7 +85,16 @@ class HttpDoor:
         self._metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
         if not decision.permitted:
             return answer(self._explainer.explain(decision), request)
-        return await self._forward(request, self._checkpoint.admit(decision, approach))
+        admission = self._checkpoint.admit(decision, approach)
+        subject = decision.attempt.principal.issuer, decision.attempt.principal.subject
+        wait_s = self._limits.enter(subject)
+        if wait_s is not None:
+            admission.complete("limited", 429)
+            return _limited(request, decision, wait_s)
+        try:
+            return await self._forward(request, admission)
+        finally:
+            self._limits.leave(subject)
 
     async def _forward(self, request: web.BaseRequest, admission: Admission) -> web.StreamResponse:
         decision, task = admission.decision, cast(asyncio.Task[object], asyncio.current_task())
@@ -86,19 +104,20 @@ class HttpDoor:
             incoming = await self._stores[decision.attempt.resource.store].exchange(self._outgoing(request, admission))
             try:
                 status = incoming.status
-                response = await self._return(request, incoming, admission)
+                response, whole = await self._return(request, incoming, admission)
             finally:
                 await incoming.close()
-            outcome = "whole"
+            outcome = "whole" if whole else "cut"
             return response
         except StoreUnreachable as error:
             outcome, status = "unreachable", error.status
             return answer(_upstream_problem(error, decision), request)
-        except (StoreCut, ClientCut, _Capped, ConnectionError) as error:
-            outcome = "capped" if isinstance(error, _Capped) else "cut"
+        except (StoreCut, ClientCut, Capped, NotAFrame, ConnectionError) as error:
+            outcome = "capped" if isinstance(error, Capped) else "cut"
             return _break_off(request)
         except asyncio.CancelledError:
             if not admission.ended:  # it is the client who went away
+                outcome = "whole" if admission.closed else "cut"
                 raise
             task.uncancel()
             outcome = "ended"
@@ -110,51 +129,67 @@ class HttpDoor:
         decision = admission.decision
         attempt = decision.attempt
         assert attempt.route is not None and attempt.target is not None  # noqa: S101, PT018 - a permit has both
+        kept = headers.to_store(
+            request.headers,
+            allowed=self._allowed[attempt.resource.store],
+            subject=attempt.principal.subject,
+            rule=decision.verdict.rules[0],
+            decision=decision.id,
+        )
+        upgrading = admission.approach.method == websocket.METHOD
         return Outgoing(
             method=request.method,
             path=attempt.route.upstream_path(attempt.target.path),
             query=attempt.target.query,
-            headers=headers.to_store(
-                request.headers,
-                allowed=self._allowed[attempt.resource.store],
-                subject=attempt.principal.subject,
-                rule=decision.verdict.rules[0],
-                decision=decision.id,
-            ),
+            headers=websocket.to_store(request.headers, kept) if upgrading else kept,
             body=_body(request, admission) if request.can_read_body else None,
+            upgrading=upgrading,
         )
 
-    async def _return(self, request: web.BaseRequest, incoming: Incoming, admission: Admission) -> web.StreamResponse:
+    async def _return(
+        self, request: web.BaseRequest, incoming: Incoming, admission: Admission
+    ) -> tuple[web.StreamResponse, bool]:
+        """Pass the answer on; the response, and whether all of it went."""
         decision = admission.decision
         kept = headers.to_client(
             incoming.headers, decision=decision.id, no_store="no-store" in decision.verdict.obligations
         )
+        if admission.approach.method == websocket.METHOD:
+            return await websocket.tunnel(request, incoming, kept, admission)
         if incoming.complete is not None and request.method != "HEAD":
             if not admission.count_out(len(incoming.complete)):
-                raise _Capped
-            return web.Response(status=incoming.status, reason=incoming.reason, headers=kept, body=incoming.complete)
+                raise Capped
+            answered = web.Response(
+                status=incoming.status, reason=incoming.reason, headers=kept, body=incoming.complete
+            )
+            return answered, True
         response = web.StreamResponse(status=incoming.status, reason=incoming.reason, headers=kept)
         if "Content-Length" not in kept and request.version >= (1, 1) and request.method != "HEAD":
             response.enable_chunked_encoding()
         await response.prepare(request)
         async for chunk in incoming.chunks:
             if not admission.count_out(len(chunk)):
-                raise _Capped
+                raise Capped
             await response.write(chunk)
         await response.write_eof()
-        return response
+        return response, True
 
 
-class _Capped(Exception):
-    """A grant's cap would be passed."""
+def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Approach:
+    """What the door knows of a request. A WebSocket handshake has a method name of its own.
 
-
-def approach_of(request: web.BaseRequest) -> Approach:
-    """What the door knows of a request."""
+    Args:
+        origins: more origins that browsers may open a WebSocket from.
+    """
     given = request.headers
+    method, upgrading = request.method, websocket.is_asked_for(given)
+    ambiguity = headers.ambiguity(given, upgrading=upgrading)
+    if upgrading and not ambiguity:
+        ambiguity = websocket.fault(method, request.version, given, origins)
+        method = method if ambiguity else websocket.METHOD
     return Approach(
         door="http",
-        method=request.method,
+        method=method,
         target=request.raw_path,
         host=given.get("Host", ""),
         peer=_peer(request),
@@ -165,7 +200,8 @@ def approach_of(request: web.BaseRequest) -> Approach:
         ticket=given.get(headers.TICKET, ""),
         reason=given.get(headers.REASON, ""),
         header=partial(given.getall, default=()),
-        ambiguity=headers.ambiguity(given),
+        ambiguity=ambiguity,
+        certificate=getattr(request.protocol, "certificate", ""),
     )
 
 
@@ -194,6 +230,20 @@ def _break_off(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=HTTPStatus.BAD_GATEWAY)
+
+
+def _limited(request: web.BaseRequest, decision: Decision, wait_s: float) -> web.StreamResponse:
+    after_s = math.ceil(wait_s)
+    problem = Problem(
+        status=429,
+        rule="too-many-requests",
+        title="Too many requests",
+        detail=f"you have or had as many requests under way as one may at a time; try again in {after_s} s",
+        decision=decision.id,
+    )
+    response = answer(problem, request)
+    response.headers["Retry-After"] = str(after_s)
+    return response
 
 
 def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:

@@ -69,7 +69,7 @@ class HttpStore:
 
     async def _converse(self, connection: StoreConnection, head: bytes, outgoing: Outgoing) -> Incoming:
         """One exchange on a connection, which is given back when it fails, or when the answer is closed."""
-        connection.begin(head, bodiless=outgoing.method == "HEAD")
+        connection.begin(head, bodiless=outgoing.method == "HEAD", upgrading=outgoing.upgrading)
         sending = None
         try:
             if outgoing.body is not None:
@@ -87,6 +87,7 @@ class HttpStore:
             chunks=_chunks(connection),
             close=partial(self._end, connection, sending),
             complete=connection.take() if connection.whole and connection.small else None,
+            send=connection.write if connection.status == 101 else None,
         )
 
     async def _end(self, connection: StoreConnection, sending: asyncio.Task[None] | None) -> None:

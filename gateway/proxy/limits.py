@@ -21,12 +21,12 @@ _V6_SITE_BITS = 64
 class Places:
     """A number of places for each key.
 
-    Args:
-        limit: how many one key may hold at a time.
+    Attributes:
+        limit: how many one key may hold at a time; may be changed, and takes nothing away from who holds more.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._taken: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
@@ -35,7 +35,7 @@ class Places:
 
     def take(self, key: Hashable = "") -> bool:
         """Take a place if one is left."""
-        if self._taken[key] >= self._limit:
+        if self._taken[key] >= self.limit:
             return False
         self._taken[key] += 1
         return True

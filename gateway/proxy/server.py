@@ -10,6 +10,7 @@ when it is lost.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
@@ -25,7 +26,6 @@ from gateway.checkpoint import Checkpoint
 from gateway.errors import ConfigurationError, LedgerUnavailable
 from gateway.explanation import Explainer, Problem
 from gateway.location.networks import parse_address, plain_network
-from gateway.proxy.arrival import Arrival
 from gateway.proxy.limits import Places
 from gateway.proxy.listener_tls import ListenerTls
 from gateway.proxy.metrics import Metrics
@@ -57,7 +57,6 @@ class DoorServer(web.Server):
 
     Attributes:
         places, addresses: those for all connections, and those for the connections of one address.
-        arrivals: connections on which HTTP has not begun.
     """
 
     def __init__(
@@ -76,43 +75,44 @@ class DoorServer(web.Server):
             request_factory=_open,
             max_line_size=checkpoint.max_target_bytes,
             max_field_size=MAX_HEADER_BYTES,
-            keepalive_timeout=settings.limits.keepalive_timeout_s,
             access_log=None,
             auto_decompress=False,
         )
         self.checkpoint = checkpoint
         self.explainer = explainer
-        self.settings = settings
         self.tls = tls
         self.places = Places(settings.limits.max_connections)
         self.addresses = Places(settings.limits.connections_per_address)
-        self.arrivals: set[Arrival] = set()
         self.closed = metrics.closed
+        self.use(settings)
+
+    def use(self, settings: GatewaySettings) -> None:
+        """Take other settings: what they say holds for the connections that are there, too."""
+        self.settings = settings
+        self.places.limit = settings.limits.max_connections
+        self.addresses.limit = settings.limits.connections_per_address
         self._trusted = tuple(map(plain_network, settings.trusted_proxies))
+        self._kwargs["keepalive_timeout"] = settings.limits.keepalive_timeout_s
 
-    def __call__(self) -> asyncio.BaseProtocol:  # type: ignore[override]  # it hands on to a RequestHandler
-        return Arrival(self)
-
-    def pre_shutdown(self) -> None:
-        for arrival in tuple(self.arrivals):
-            arrival.end()
-        super().pre_shutdown()
+    @property
+    def tls_context(self) -> ssl.SSLContext | None:
+        """With which a handshake begins now."""
+        return self.tls.context if self.tls else None
 
     def trusts(self, peer: str) -> bool:
         """Whether this address is a trusted proxy's."""
         address = parse_address(peer)
         return address is not None and any(address in network for network in self._trusted)
 
-    def receive(self, *, peer: str, certificate: str, leave: Callable[[], None]) -> RequestHandler:
+    def receive(self, *, peer: str, leave: Callable[[], None]) -> DoorConnection:
         """The protocol of a connection that may begin.
 
         Args:
             peer: whose it is, or "" where that is not known.
-            certificate: the service that its certificate names, or "".
-            leave: called once when it is lost.
+            leave: called when it is lost.
         """
         connection = DoorConnection(self, loop=self._loop, **self._kwargs)
-        connection.peer, connection.certificate, connection.leave = peer, certificate, leave
+        connection.peer, connection.leave = peer, leave
         return connection
 
     async def record(self, peer: str, why: str) -> Problem:
@@ -172,6 +172,8 @@ class DoorConnection(RequestHandler):
         self._read_s = self.began_s = self._head_s
         self._stuck_s: float | None = None  # since when the client does not take what is written
         self._closing_s: float | None = None
+        tls = cast(DoorServer, self._manager).tls
+        self.certificate = tls.service(transport) if tls else ""
         super().connection_made(transport)
         self._watch()
 

@@ -24,21 +24,30 @@ class ClientCut(Exception):
     """The client broke off in the middle of its request, or sent something else than it announced."""
 
 
+class Capped(Exception):
+    """A grant's cap would be passed."""
+
+
 class Outgoing(NamedTuple):
-    """What goes to a store: the method, path and query that were judged, headers, and a body to be read once."""
+    """What goes to a store: the method, path and query that were judged, headers, and a body to be read once.
+
+    ``upgrading``: the headers ask for another protocol, and a 101 may come.
+    """
 
     method: str
     path: str
     query: str
     headers: CIMultiDict[str]
     body: AsyncIterator[bytes] | None
+    upgrading: bool = False
 
 
 class Incoming(NamedTuple):
     """What a store answers: a status, headers, and the body in chunks as they come.
 
     ``complete`` is the whole body where it has arrived already and is small; then ``chunks`` is not read. ``close``
-    ends the exchange; whoever got the answer calls it, whatever happened.
+    ends the exchange; whoever got the answer calls it, whatever happened. After a 101 ``send`` passes bytes to the
+    store and waits while it is behind, and ``chunks`` is what comes back.
     """
 
     status: int
@@ -47,6 +56,7 @@ class Incoming(NamedTuple):
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]]
     complete: bytes | None = None
+    send: Callable[[bytes], Awaitable[None]] | None = None
 
 
 class Store(Protocol):

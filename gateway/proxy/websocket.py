@@ -22,9 +22,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.admission import Admission
+from gateway.proxy.store import Capped, Incoming, StoreUnreachable
+
 METHOD = "WEBSOCKET"
 HIGH_WATER_BYTES = 256 * 1024
-BLOCK_BYTES = 64 * 1024
+CLOSING_S = 1.0
 CLOSE = 0x8
 CONTROL = 0x8
 
@@ -36,6 +39,11 @@ _TOKEN = re.compile(r"\s*,\s*")
 
 class NotAFrame(Exception):
     """Bytes that are no WebSocket frame, or a frame that this side may not send."""
+
+
+def is_asked_for(headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a request asks for another protocol at all."""
+    return "Upgrade" in headers
 
 
 def fault(method: str, version: tuple[int, int], headers: CIMultiDictProxy[str], origins: Collection[str]) -> str:
@@ -197,12 +205,55 @@ class ClientBytes:
                 await self._more.wait()
 
 
+async def tunnel(
+    request: web.BaseRequest, incoming: Incoming, kept: CIMultiDict[str], admission: Admission
+) -> tuple[web.StreamResponse, bool]:
+    """Open the tunnel that both sides agreed to, and pass frames until it ends.
+
+    Args:
+        kept: the headers of the store's answer that the client receives.
+
+    Returns:
+        The response, sent; and whether the tunnel was closed as the protocol has it, not broken off.
+
+    Raises:
+        StoreUnreachable: the store did not agree.
+        NotAFrame: one side sent something else; nothing of it was passed on.
+        Capped: a grant's cap would have been passed.
+    """
+    if incoming.send is None or not is_accepted(request.headers["Sec-WebSocket-Key"], incoming.headers):
+        raise StoreUnreachable(502, f"the store answered {incoming.status} and did not agree to a WebSocket")
+    kept["Connection"], kept["Upgrade"] = "Upgrade", "websocket"
+    response = web.StreamResponse(status=101, headers=kept)
+    response.force_close()
+    client = ClientBytes(request)
+    request.protocol.set_parser(client)  # type: ignore[arg-type]  # it has the two methods that are called
+    await response.prepare(request)
+    to_client, to_store_ = FrameCounter(masked=False), FrameCounter(masked=True)
+    loop = asyncio.get_running_loop()
+    up = loop.create_task(relay(aiter(client), incoming.send, to_store_, admission.count_in))
+    down = loop.create_task(relay(incoming.chunks, response.write, to_client, admission.count_out))
+    try:
+        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((up, down), timeout=CLOSING_S)  # the other side may still answer the close
+    finally:
+        admission.frames_in, admission.frames_out = to_store_.frames, to_client.frames
+        admission.closed = to_client.closed or to_store_.closed
+        for task in (up, down):
+            task.cancel()
+        results = await asyncio.gather(up, down, return_exceptions=True)
+    for result in results:
+        if isinstance(result, (NotAFrame, Capped)):
+            raise result
+    return response, admission.closed
+
+
 async def relay(
     incoming: AsyncIterator[bytes],
     send: Callable[[bytes], Awaitable[object]],
     counter: FrameCounter,
     count: Callable[[int], bool],
-) -> bool:
+) -> None:
     """Pass one direction on until it ends.
 
     Args:
@@ -211,15 +262,12 @@ async def relay(
         counter: of this direction.
         count: counts bytes; ``False`` where no more may pass.
 
-    Returns:
-        Whether all of it passed; ``False`` where a cap would have been.
-
     Raises:
         NotAFrame: what came is none; it was not passed on.
+        Capped: a cap would have been passed.
     """
     async for data in incoming:
         counter.feed(data)
         if not count(len(data)):
-            return False
+            raise Capped
         await send(data)
-    return True

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from aiohttp import web
 
 from gateway.demo.stores import Addresses
-from gateway.demo.world import PRIYA, SAM, Person
+from gateway.demo.world import DANA, SAM, Person
 from gateway.ledger import LedgerReader
+from gateway.proxy import arrival
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
 
 PATH = "/conversations/acme/7"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+Result = TypeVar("Result")
 Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -33,13 +38,44 @@ def gateway(**changes: Any) -> Callable[[Settings], Settings]:
     return change
 
 
+class BigStore:
+    """A store that answers with so many bytes, after a while."""
+
+    def __init__(self) -> None:
+        self.size, self.delay_s, self.asked = 100, 0.0, 0
+        self.url = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.asked += 1
+        await request.read()
+        await asyncio.sleep(self.delay_s)
+        return web.Response(body=bytes(self.size))
+
+
+@pytest.fixture
+async def big() -> AsyncIterator[BigStore]:
+    """The same, listening."""
+    store = BigStore()
+    runner = web.ServerRunner(web.Server(store.answer, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    store.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield store
+    await runner.cleanup()
+
+
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @pytest.fixture
 def start(tmp_path: Path, stores: Addresses) -> Start:
-    """Start a gateway over the sample world, with keys of ``[gateway]`` changed."""
-    return lambda **changes: running(tmp_path / "world", stores, change=gateway(**changes))
+    """Start a gateway over the sample world, with keys of ``[gateway]`` changed, and another store of conversations."""
+
+    def begin(store: BigStore | None = None, **changes: Any) -> AbstractAsyncContextManager[Running]:
+        addresses = replace(stores, conversations=store.url) if store else stores
+        return running(tmp_path / "world", addresses, change=gateway(**changes))
+
+    return begin
 
 
 def asking(site: Running, person: Person, path: str = PATH, *, forwarded: str = "") -> bytes:
@@ -84,7 +120,7 @@ async def told(site: Running, *pieces: bytes) -> bytes:
 async def eventually(check: Callable[[], bool], within_s: float = 3.0) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(within_s):
-        while not check():
+        while not check():  # noqa: ASYNC110 - nobody tells when it begins to hold
             await asyncio.sleep(0.01)
 
 
@@ -186,7 +222,7 @@ class TestProxyProtocol:
             pieces = [bytes([byte]) for byte in b"PROXY TCP4 10.20"]
             async with opened(site) as (reader, writer):
                 began = asyncio.get_running_loop().time()
-                trickle = asyncio.create_task(_trickle(writer, pieces, 0.05))
+                trickle = _begin(_trickle(writer, pieces, 0.05))
                 assert await answered(reader) == b""
                 assert asyncio.get_running_loop().time() - began < 0.6
                 trickle.cancel()
@@ -206,7 +242,7 @@ class TestProxyProtocol:
     async def test_header_is_not_guessed(self, start: Start) -> None:
         """Where none is configured it is no HTTP."""
         async with start() as site:
-            assert b"HTTP/1.1 400" in await told(site, v1(SAM.address) + asking(site, SAM))
+            assert b" 400 " in await told(site, v1(SAM.address) + asking(site, SAM))
 
     async def test_stop_ends_connections_without_a_header(self, start: Start) -> None:
         """None of them delays it."""
@@ -217,7 +253,201 @@ class TestProxyProtocol:
         writer.close()
 
 
+def _begin(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    return asyncio.get_running_loop().create_task(work)
+
+
 async def _trickle(writer: asyncio.StreamWriter, pieces: list[bytes], pause_s: float) -> None:
     for piece in pieces:
         writer.write(piece)
         await asyncio.sleep(pause_s)
+
+
+class TestConnections:
+    """``gateway.limits``: how many connections there may be."""
+
+    async def test_one_connection_too_many_is_closed_at_once(self, start: Start) -> None:
+        """Counted, and there is room again as soon as one leaves."""
+        async with start(limits={"max_connections": 2}) as site:
+            async with opened(site) as (_, writer), opened(site):
+                await eventually(lambda: held(site) == 2)
+                assert await told(site, asking(site, SAM, forwarded=SAM.address)) == b""
+                assert closed(site, "connections") == 1
+                writer.close()
+                await eventually(lambda: held(site) == 1)
+                assert b"HTTP/1.1 200" in await told(site, asking(site, SAM, forwarded=SAM.address))
+            await eventually(lambda: held(site) == 0)
+
+    async def test_one_address_may_have_so_many_and_no_more(self, start: Start) -> None:
+        """Its own are counted, as the proxy names it; another's are not."""
+        async with start(proxy_protocol=True, limits={"connections_per_address": 1}) as site:
+            async with opened(site) as (_, writer):
+                writer.write(v1(SAM.address))
+                await asyncio.sleep(0.05)
+                assert await told(site, v1(SAM.address) + asking(site, SAM)) == b""
+                assert closed(site, "address") == 1
+                assert b"HTTP/1.1 200" in await told(site, v2("10.20.0.6") + asking(site, SAM))
+            await eventually(lambda: held(site) == 0)
+            assert b"HTTP/1.1 200" in await told(site, v1(SAM.address) + asking(site, SAM))
+
+    async def test_trusted_proxy_may_have_as_many_as_there_are(self, start: Start) -> None:
+        """Its connections are many clients'."""
+        async with start(limits={"connections_per_address": 1}) as site, opened(site), opened(site):
+            await eventually(lambda: held(site) == 2)
+
+    async def test_no_descriptor_left_is_a_pause_and_not_an_end(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What waits to be accepted is served once there is room."""
+        monkeypatch.setattr(arrival, "BREATH_S", 0.1)
+        async with start() as site:
+            refusals = iter([OSError(24, "Too many open files")])
+            accept = socket.socket.accept
+
+            def fail_once(listening: socket.socket) -> object:
+                for refusal in refusals:
+                    raise refusal
+                return accept(listening)
+
+            monkeypatch.setattr(socket.socket, "accept", fail_once)
+            assert b"HTTP/1.1 200" in await told(site, asking(site, SAM, forwarded=SAM.address))
+            assert next(refusals, None) is None
+
+
+class TestDeadlines:
+    """``gateway.limits``: how long a client may take."""
+
+    async def test_head_that_trickles_is_cut(self, start: Start) -> None:
+        """The deadline is for all of it, not for each piece."""
+        async with start(limits={"header_timeout_s": 0.3}) as site, opened(site) as (reader, writer):
+            trickle = _begin(_trickle(writer, [b"GET / HTTP/1.1\r\n", *[b"X-Y: z\r\n"] * 100], 0.05))
+            assert await _lasted(answered(reader)) == pytest.approx(0.35, abs=0.25)
+            assert closed(site, "header") == 1
+            trickle.cancel()
+
+    async def test_second_head_that_trickles_is_cut(self, start: Start) -> None:
+        """Its time begins with its first byte, not with the connection."""
+        async with start(limits={"header_timeout_s": 0.3}) as site, opened(site) as (reader, writer):
+            writer.write(keeping(asking(site, SAM, forwarded=SAM.address)))
+            assert b"HTTP/1.1 200" in await reader.readuntil(b"\r\n")
+            await asyncio.sleep(0.5)
+            trickle = _begin(_trickle(writer, [b"GET / HTTP/1.1\r\n", *[b"X-Y: z\r\n"] * 100], 0.05))
+            assert await _lasted(answered(reader)) == pytest.approx(0.35, abs=0.25)
+            assert closed(site, "header") == 1
+            trickle.cancel()
+
+    async def test_connection_without_a_request_is_closed_in_its_time(self, start: Start) -> None:
+        """Longer than a head may take: nobody is late who asks for nothing more."""
+        limits = {"header_timeout_s": 0.2, "keepalive_timeout_s": 0.6}
+        async with start(limits=limits) as site, opened(site) as (reader, writer):
+            writer.write(keeping(asking(site, SAM, forwarded=SAM.address)))
+            assert b"HTTP/1.1 200" in await reader.readuntil(b"\r\n")
+            assert await _lasted(answered(reader)) == pytest.approx(0.65, abs=0.25)
+            assert closed(site, "header") == 0
+
+    async def test_body_that_stands_still_is_cut_and_one_that_trickles_is_not(
+        self, start: Start, big: BigStore
+    ) -> None:
+        """The deadline is for each piece; what was admitted is completed as cut."""
+        async with start(limits={"body_idle_timeout_s": 0.3, "header_timeout_s": 0.2}, store=big) as site:
+            head = asking(site, SAM, forwarded=SAM.address).replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\n")
+            head += b"Content-Length: 10\r\n\r\n"
+            async with opened(site) as (reader, writer):
+                await _trickle(writer, [head, *[b"x"] * 10], 0.1)
+                assert b"HTTP/1.1 20" in await answered(reader)
+            async with opened(site) as (reader, writer):
+                writer.write(head + b"xxx")
+                assert await _lasted(answered(reader)) == pytest.approx(0.35, abs=0.25)
+            assert closed(site, "body") == 1
+            await eventually(lambda: outcomes(site) == ["whole", "cut"])
+
+    @pytest.mark.parametrize("way", ["streamed", "one after the other"])
+    async def test_client_that_does_not_read_is_cut(self, start: Start, way: str, big: BigStore) -> None:
+        """Whether the answer waits in the handler or behind it."""
+        async with start(limits={"write_timeout_s": 0.4}, store=big) as site:
+            _, writer = await _deaf(site.gateway.door_port)
+            if way == "streamed":
+                big.size = 1 << 26
+                writer.write(keeping(asking(site, SAM, forwarded=SAM.address)))
+            else:
+                big.size = 50_000
+                writer.write(keeping(asking(site, SAM, forwarded=SAM.address)) * 200)
+            await eventually(lambda: closed(site, "write") == 1)
+            await eventually(lambda: held(site) == 0)
+            writer.close()
+
+    async def test_answer_left_unread_at_the_end_of_a_connection_is_cut(self, start: Start, big: BigStore) -> None:
+        """Nothing waits for ever for the last bytes to be taken."""
+        async with start(limits={"write_timeout_s": 0.4}, store=big) as site:
+            big.size = 60_000
+            _, writer = await _deaf(site.gateway.door_port)
+            asked = asking(site, SAM, forwarded=SAM.address)
+            writer.write(keeping(asked) * 3 + asked)
+            await eventually(lambda: outcomes(site) == ["whole"] * 4)
+            await eventually(lambda: held(site) == 0)
+            writer.close()
+
+    async def test_whole_request_has_a_deadline_where_one_is_set(self, start: Start, big: BigStore) -> None:
+        """A store that takes its time is no excuse."""
+        async with start(limits={"request_timeout_s": 0.3}, store=big) as site:
+            big.delay_s = 5
+            assert await _lasted(told(site, asking(site, SAM, forwarded=SAM.address))) == pytest.approx(0.35, abs=0.25)
+            assert closed(site, "request") == 1
+            await eventually(lambda: outcomes(site) == ["cut"])
+
+
+class TestSubjects:
+    """``gateway.limits``: what one person may ask for."""
+
+    async def test_subject_over_its_concurrency_is_told_when_to_come_back(self, start: Start, big: BigStore) -> None:
+        """429 with a time, recorded as a permit that was limited; another person is served."""
+        async with start(limits={"subject_concurrency": 1}, store=big) as site:
+            big.delay_s = 0.5
+            first = _begin(site.ask(SAM, PATH))
+            await eventually(lambda: big.asked == 1)
+            status, headers, body = await site.ask(SAM, PATH)
+            assert (status, headers["Retry-After"]) == (429, "1")
+            assert b"too-many-requests" in body
+            big.delay_s = 0
+            assert (await site.ask(DANA, PATH))[0] != 429
+            assert (await first)[0] == 200
+            assert (await site.ask(SAM, PATH))[0] == 200
+            await eventually(lambda: outcomes(site).count("limited") == 1)
+            assert site.entry(headers["Residency-Decision"])["effect"] == "permit"
+            assert big.asked == 2
+
+    async def test_subject_over_its_rate_is_told_when_to_come_back(self, start: Start) -> None:
+        """And is served when it does."""
+        async with start(limits={"subject_rate_per_s": 2, "subject_burst": 2}) as site:
+            found = [(await site.ask(SAM, PATH))[0] for _ in range(3)]
+            assert found == [200, 200, 429]
+            await asyncio.sleep(0.6)
+            assert (await site.ask(SAM, PATH))[0] == 200
+
+
+def keeping(asked: bytes) -> bytes:
+    """The same request, not the last on its connection."""
+    return asked.replace(b"Connection: close\r\n", b"")
+
+
+def outcomes(site: Running) -> list[str]:
+    """How what was permitted ended."""
+    with LedgerReader(site.world.settings.ledger.path) as reader:
+        return [entry["outcome"] for entry in reader.after(-1) if entry["kind"] == "completion"]
+
+
+async def _lasted(work: Awaitable[object]) -> float:
+    began_s = asyncio.get_running_loop().time()
+    await work
+    return asyncio.get_running_loop().time() - began_s
+
+
+async def _deaf(port: int) -> Opened:
+    """A connection whose client has next to no room for an answer, and reads none of it."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=connection, limit=1)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    return reader, writer

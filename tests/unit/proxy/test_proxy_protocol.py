@@ -108,7 +108,7 @@ ANYTHING = st.one_of(
     st.binary(max_size=120).map(lambda rest: b"PROXY " + rest + b"\r\n"),
     st.binary(max_size=300).map(lambda rest: SIGNATURE + rest),
     st.builds(v2, st.binary(max_size=300), command=st.sampled_from((0x20, 0x21, 0x1F)), family=st.integers(0, 0x33)),
-    st.from_regex(rb"PROXY (TCP[46]|UNKNOWN) [0-9a-f.:]{0,15} [0-9a-f.:]{0,15} [0-9]{0,6} [0-9]{0,6}\r\n", fullmatch=True),
+    st.from_regex(rb"PROXY (TCP[46]|UNKNOWN)( [0-9a-f.:]{0,15}){2}( [0-9]{0,6}){2}\r\n", fullmatch=True),
 )
 
 
