@@ -219,6 +219,9 @@ class _NoCredentials:
     async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal:
         raise Unauthenticated("nobody is authenticated in a rehearsal")
 
+    def certified(self, service: str) -> Principal:
+        raise Unauthenticated("nobody is authenticated in a rehearsal")
+
 
 class _NoRecord:
     async def append(self, entry: object, *, permit: bool = False) -> int:

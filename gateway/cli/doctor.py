@@ -11,6 +11,7 @@ import click
 from gateway.cli.context import Operation, as_json
 from gateway.errors import GatewayError
 from gateway.proxy import require_c_parser
+from gateway.proxy.listener_tls import ListenerTls
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 
 
@@ -44,6 +45,7 @@ def _examine(operation: Operation) -> Iterator[Finding]:
     if configuration.problem:
         return
     yield _finding("policy, routes, location databases, state, key files", lambda: _rooms(operation))
+    yield _finding("certificates", lambda: ListenerTls.of(operation.settings.gateway.tls))
     yield _finding("ledger", lambda: operation.ledger)
 
 

@@ -10,6 +10,7 @@ from gateway import operations
 from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
+from gateway.proxy.listener_tls import ListenerTls
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 from gateway.settings import Source
 
@@ -27,6 +28,7 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         rooms = open_rooms(settings, clock=operation.clock)
         require_stores_at_home(rooms)
         require_key_files(rooms)
+        ListenerTls.of(settings.gateway.tls)
         rooms.state.close()
         click.echo(
             f"{operation.config_path}: ok "

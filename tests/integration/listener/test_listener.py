@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,12 +17,14 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
+from gateway import app
 from gateway.demo.stores import Addresses
 from gateway.demo.world import DANA, SAM, Person
 from gateway.ledger import LedgerReader
 from gateway.proxy import arrival
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
+from tests.world.certificates import Authority
 
 PATH = "/conversations/acme/7"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -451,3 +455,182 @@ async def _deaf(port: int) -> Opened:
     reader, writer = await asyncio.open_connection(sock=connection, limit=1)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     return reader, writer
+
+
+class TestTls:
+    """``gateway.tls``: the doors' certificate, and clients'."""
+
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+    @pytest.mark.parametrize("proxied", [False, True], ids=["straight", "behind a proxy"])
+    async def test_request_is_served_over_tls(
+        self, start: Start, authority: Authority, version: ssl.TLSVersion, proxied: bool
+    ) -> None:
+        """HTTP/1.1 is agreed on; a PROXY header comes before the handshake."""
+        async with start(proxy_protocol=proxied, tls=tls(authority)) as site:
+            context = trusting(authority)
+            context.minimum_version = context.maximum_version = version
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            header = v1(SAM.address) if proxied else b""
+            async with secured(site, context, header) as (reader, writer):
+                assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+                writer.write(asking(site, SAM, forwarded="" if proxied else SAM.address))
+                assert b"HTTP/1.1 200" in await answered(reader)
+            assert entries(site)[-1]["client_address"] == SAM.address
+            await eventually(lambda: held(site) == 0)
+
+    async def test_large_body_crosses_tls_whole(self, start: Start, authority: Authority, big: BigStore) -> None:
+        """Nothing is lost between the layers."""
+        big.size = 3_000_000
+        async with (
+            start(tls=tls(authority), store=big) as site,
+            secured(site, trusting(authority)) as (reader, writer),
+        ):
+            writer.write(asking(site, SAM, forwarded=SAM.address))
+            assert (await answered(reader)).endswith(b"\r\n\r\n" + bytes(big.size))
+
+    async def test_what_is_no_tls_or_too_old_is_closed(self, start: Start, authority: Authority) -> None:
+        """And holds no place."""
+        async with start(tls=tls(authority)) as site:
+            assert b"HTTP" not in await told(site, asking(site, SAM, forwarded=SAM.address))
+            old = trusting(authority)
+            old.maximum_version = ssl.TLSVersion.TLSv1_2
+            old.set_ciphers("AES128-SHA256")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                async with secured(site, old):
+                    pass
+            await eventually(lambda: closed(site, "handshake") == 2 and held(site) == 0)
+
+    async def test_handshake_that_does_not_go_on_is_cut(self, start: Start, authority: Authority) -> None:
+        """It has as long as a head."""
+        async with (
+            start(tls=tls(authority), limits={"header_timeout_s": 0.3}) as site,
+            opened(site) as (reader, writer),
+        ):
+            writer.write(b"\x16\x03\x01")
+            assert await _lasted(answered(reader)) == pytest.approx(0.35, abs=0.25)
+            await eventually(lambda: closed(site, "handshake") == 1 and held(site) == 0)
+
+    async def test_stop_ends_handshakes(self, start: Start, authority: Authority) -> None:
+        """None of them delays it."""
+        async with start(tls=tls(authority), limits={"header_timeout_s": 60}) as site:
+            reader, writer = await asyncio.open_connection("127.0.0.1", site.gateway.door_port)
+            await eventually(lambda: held(site) == 1)
+        assert await answered(reader) == b""
+        writer.close()
+
+    async def test_certificate_is_renewed_while_serving(
+        self, start: Start, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next handshake shows the newer one."""
+        monkeypatch.setattr(app, "CERTIFICATE_INTERVAL_S", 0.05)
+        async with start(tls=tls(authority)) as site:
+            before = await shown(site, authority)
+            authority.server()
+            async with asyncio.timeout(3):
+                while await shown(site, authority) == before:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.05)
+
+    @pytest.mark.parametrize(
+        ("subject", "spiffe", "name"),
+        [
+            ({"CN": "x"}, ["spiffe://example.com/billing"], "billing"),
+            ({"O": "Acme", "CN": "etl"}, [], "etl"),
+            ({"CN": "etl"}, [], ""),
+            ({"CN": "x"}, ["spiffe://example.com/other"], ""),
+        ],
+    )
+    async def test_client_certificate_is_a_service_where_nothing_else_is_presented(
+        self, start: Start, authority: Authority, subject: dict[str, str], spiffe: list[str], name: str
+    ) -> None:
+        """A token beside it says who asks; a certificate that no mapping names says nothing."""
+        async with start(tls=tls(authority, asks="optional")) as site:
+            context = trusting(authority)
+            context.load_cert_chain(*authority.client(subject, *spiffe))
+            for line, expected in ((b"", name), (_bearer(site), "sam")):
+                async with secured(site, context) as (reader, writer):
+                    writer.write(
+                        b"GET %s HTTP/1.1\r\nHost: gw.test\r\n%sConnection: close\r\n\r\n" % (PATH.encode(), line)
+                    )
+                    await answered(reader)
+                entry = entries(site)[-1]
+                assert entry["subject"] == expected
+                assert (entry["issuer"] == "certificate") == (bool(name) and not line)
+                assert (entry["rule"] == "unauthenticated") == (not expected)
+
+    async def test_revoked_service_is_nobody(self, start: Start, authority: Authority) -> None:
+        """Its certificate is good, and not believed."""
+        async with start(tls=tls(authority, asks="optional")) as site:
+            context = trusting(authority)
+            context.load_cert_chain(*authority.client({"CN": "x"}, "spiffe://example.com/billing"))
+            site.gateway.authenticator.revocations.revoke_subject("billing")
+            async with secured(site, context) as (reader, writer):
+                writer.write(b"GET %s HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n\r\n" % PATH.encode())
+                assert b"HTTP/1.1 401" in await answered(reader)
+
+    @pytest.mark.parametrize("foreign", [False, True], ids=["none", "of another authority"])
+    async def test_certificate_that_is_required_and_not_there_ends_the_handshake(
+        self, start: Start, authority: Authority, tmp_path: Path, foreign: bool
+    ) -> None:
+        """As does one that nobody who is trusted signed."""
+        async with start(tls=tls(authority, asks="required")) as site:
+            context = trusting(authority)
+            if foreign:
+                other = Authority(tmp_path / "other", "other authority")
+                context.load_cert_chain(*other.client({"CN": "x"}, "spiffe://example.com/billing"))
+            with contextlib.suppress(ssl.SSLError, ConnectionError):  # TLS 1.3 tells the client only afterwards
+                async with secured(site, context) as (reader, writer):
+                    writer.write(asking(site, SAM, forwarded=SAM.address))
+                    assert await answered(reader) == b""
+            await eventually(lambda: closed(site, "handshake") == 1)
+            assert entries(site) == []
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Who signs the certificates here."""
+    return Authority(tmp_path / "tls")
+
+
+def tls(authority: Authority, *, asks: str = "none") -> dict[str, Any]:
+    """``[gateway.tls]`` with a certificate, asking for clients' or not."""
+    certificate, key = authority.server()
+    services = [
+        {"name": "billing", "spiffe": "spiffe://example.com/billing"},
+        {"name": "etl", "subject": "CN=etl,O=Acme"},
+    ]
+    return {
+        "certificate": str(certificate),
+        "key": str(key),
+        "client_ca": str(authority.path),
+        "client_certificates": asks,
+        "service": services,
+    }
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    """A client's side."""
+    return ssl.create_default_context(cafile=str(authority.path))
+
+
+@asynccontextmanager
+async def secured(site: Running, context: ssl.SSLContext, before: bytes = b"") -> AsyncIterator[Opened]:
+    """A connection over TLS, after these bytes in the clear."""
+    connection = socket.create_connection(("127.0.0.1", site.gateway.door_port))
+    connection.sendall(before)
+    reader, writer = await asyncio.open_connection(sock=connection, ssl=context, server_hostname="127.0.0.1")
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def shown(site: Running, authority: Authority) -> bytes:
+    """The certificate that the door shows."""
+    async with secured(site, trusting(authority)) as (_, writer):
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        assert isinstance(certificate, bytes)
+        return certificate
+
+
+def _bearer(site: Running) -> bytes:
+    return f"Authorization: Bearer {site.world.token(SAM)}\r\n".encode()
