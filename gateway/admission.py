@@ -121,7 +121,7 @@ class Admission:
         """Record how it ended; only the first call counts.
 
         Args:
-            outcome: ``whole``, ``cut``, ``capped``, ``ended`` or what went wrong upstream.
+            outcome: ``whole``, ``cut``, ``capped``, ``limited``, ``ended`` or what went wrong upstream.
             status: the HTTP status that was answered, or 0.
         """
         if not self._completed:

@@ -142,7 +142,7 @@ def _store(settings: StoreSettings) -> Store:
     timeouts = {"connect_timeout_s": settings.connect_timeout_s, "read_timeout_s": settings.read_timeout_s}
     match urlsplit(url).scheme:
         case "http" | "https":
-            return HttpStore(settings.name, url, max_connections=settings.max_connections, **timeouts)
+            return HttpStore(settings)
         case "ftp":
             return FtpStore(settings.name, url, **timeouts)
         case scheme:

@@ -15,10 +15,19 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic import ValidationInfo as Info
 from pydantic_core import ErrorDetails
 
@@ -90,6 +99,38 @@ def _crossing(value: str) -> str:
     return value
 
 
+def _store_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536 or not re.fullmatch(r"[0-9A-Za-z.:-]+", bare):
+        raise ValueError('expected "host:port", such as "10.0.0.5:9101" or "[fd00::5]:9101"')
+    if (":" in bare) != host.startswith("[") or host.startswith("[") != host.endswith("]"):
+        raise ValueError('expected brackets around an IPv6 address, such as "[fd00::5]:9101", and nowhere else')
+    return value
+
+
+def _server_name(value: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z:]([0-9A-Za-z.:-]{0,251}[0-9A-Za-z:])?", value):
+        raise ValueError('expected the name in the store\'s certificate, such as "crm.internal"')
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret, and the file that it came from, where it can be read again."""
+
+    text: SecretStr
+    file: Path | None = None
+
+
+def _secret(value: object) -> object:
+    if isinstance(value, str):
+        return Secret(SecretStr(str(value)), getattr(value, "file", None))
+    if isinstance(value, Secret):
+        return value
+    raise ValueError('expected { env = "NAME" }, { file = "path" }, or text')
+
+
 def _template(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError('expected a path template that begins with "/", such as "/crm/{customer}/cases/{rest...}"')
@@ -104,6 +145,9 @@ Name = Annotated[str, Field(pattern=_NAME)]
 HeaderName = Annotated[str, AfterValidator(_header)]
 CrossingHeader = Annotated[HeaderName, AfterValidator(_crossing)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 366)]
+StoreAddress = Annotated[str, AfterValidator(_store_address)]
+ServerName = Annotated[str, AfterValidator(_server_name)]
+SecretText = Annotated[Secret, BeforeValidator(_secret)]
 
 
 class Section(BaseModel):
@@ -249,8 +293,48 @@ class LocationSettings(Section):
     site: tuple[SiteSettings, ...] = ()
 
 
+class CredentialSettings(Section):
+    """``credential`` of a ``[[store]]``: what the gateway shows the store, and no client ever sees.
+
+    One of ``header`` with ``value``, ``basic`` (``user:password``) and ``bearer``.
+    """
+
+    header: CrossingHeader | None = None
+    value: SecretText | None = None
+    basic: SecretText | None = None
+    bearer: SecretText | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> CredentialSettings:
+        forms = [self.header or self.value, self.basic, self.bearer]
+        if sum(form is not None for form in forms) != 1 or bool(self.header) != bool(self.value):
+            raise ValueError("expected exactly one of header with value, basic, and bearer")
+        if not self.fits(self.secret.text.get_secret_value()):
+            raise ValueError(f"its secret cannot be sent; expected {self.expected}")
+        return self
+
+    @property
+    def secret(self) -> Secret:
+        """The one that is given."""
+        return cast(Secret, self.value or self.basic or self.bearer)
+
+    @property
+    def expected(self) -> str:
+        """What :meth:`fits`, in words."""
+        return "user:password" if self.basic else "visible ASCII"
+
+    def fits(self, text: str) -> bool:
+        """Whether a secret can be sent: ``user:password`` (RFC 7617 §2), or something that can stand in a header."""
+        if self.basic:
+            return ":" in text and text.isprintable()
+        return re.fullmatch(r"[!-~]([ -~]*[!-~])?", text) is not None
+
+
 class StoreSettings(Section):
-    """``[[store]]``: where data lives."""
+    """``[[store]]``: where data lives.
+
+    ``addresses`` are connected to instead of the host that ``url`` names; a breaker that opens after 0 never does.
+    """
 
     name: Name
     url: SecretStr
@@ -259,6 +343,14 @@ class StoreSettings(Section):
     read_timeout_s: Seconds = 60.0
     request_headers: tuple[CrossingHeader, ...] = ()  # more headers of clients that may cross to this store
     max_connections: Annotated[int, Field(ge=1, le=100_000)] = 256
+    addresses: tuple[StoreAddress, ...] = ()
+    tls_ca: FilePath | None = None
+    tls_certificate: FilePath | None = None
+    tls_key: FilePath | None = None
+    tls_server_name: ServerName | None = None
+    credential: CredentialSettings | None = None
+    breaker_failures: Annotated[int, Field(ge=0, le=1_000_000)] = 5
+    breaker_open_s: Seconds = 5.0
 
 
 class RouteSettings(Section):
@@ -305,9 +397,10 @@ class Settings(Section):
 
 
 class _Secret(str):
-    """Text that no error shows, wherever it stands."""
+    """Text that no error shows, wherever it stands, and the file that it came from."""
 
-    __slots__ = ()
+    __slots__ = ("file",)
+    file: Path | None
 
     def __repr__(self) -> str:
         return "a secret"
@@ -327,7 +420,9 @@ class _Secrets:
         if not isinstance(node, dict):
             return node
         if set(node) in ({"env"}, {"file"}):
-            return _Secret(self._read(node, key))
+            secret = _Secret(self._read(node, key))
+            secret.file = self.base / str(node["file"]) if "file" in node else None
+            return secret
         return {name: self.resolve(item, f"{key}.{name}" if key else name) for name, item in node.items()}
 
     def _read(self, node: dict[str, Any], key: str) -> str:
@@ -335,7 +430,7 @@ class _Secrets:
         try:
             if source == "env":
                 return self.environ[str(name)]
-            return (self.base / str(name)).read_text("utf-8").rstrip("\n")
+            return read_secret(self.base / str(name))
         except KeyError:
             self.problems.append((key, f"the environment has no {name}; set it, or name another variable"))
         except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
@@ -343,6 +438,16 @@ class _Secrets:
                 (key, f"cannot read the file {str(name)!r} ({error.__class__.__name__}); check path and permissions")
             )
         return ""
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file: its text less the last line's end; blocking.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not UTF-8.
+    """
+    return path.read_text("utf-8").rstrip("\n")
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -447,6 +552,8 @@ def _came(document: Any, location: tuple[int | str, ...]) -> str:
             return "nothing"
     if isinstance(node, dict | list):  # not what it holds: a [store] for a [[store]] would show its url
         return "a table" if isinstance(node, dict) else "an array"
+    if "credential" in location[-2:] and location[-1] != "header":
+        return "a value"
     text = repr(node)
     return text if len(text) <= 80 else text[:77] + "…"
 
@@ -505,6 +612,7 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
                 f"store[{index}].url",
                 "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
             )
+        yield from ((f"store[{index}].{key}", what) for key, what in _store_contradictions(store, known=not unread))
     door = document.get("gateway")
     listen = door.get("listen") if isinstance(door, dict) else None
     if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
@@ -530,6 +638,23 @@ def _tls_contradictions(tls: Any) -> Iterator[tuple[str, str]]:
     for index, service in enumerate(_tables(tls, "service")):
         if bool(service.get("spiffe")) == bool(service.get("subject")):
             yield f"gateway.tls.service[{index}]", "names no certificate, or two; expected one of spiffe and subject"
+
+
+def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[tuple[str, str]]:
+    """What a store's other keys ask for and its url cannot give; ``known``: whether the url could be read."""
+    if bool(store.get("tls_certificate")) != bool(store.get("tls_key")):
+        yield "tls_certificate", "is there without tls_key, or the other way round; expected both, or neither"
+    url = store.get("url")
+    if not known or not isinstance(url, str) or not _is_store_url(url):
+        return
+    for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
+        if store.get(key) and not url.startswith("https:"):
+            yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
+    for key in ("addresses", "credential"):
+        if store.get(key) and not url.startswith(("http:", "https:")):
+            yield key, "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
+    if store.get("credential") and "@" in urlsplit(url).netloc:
+        yield "credential", "is set beside credentials in the url; expected only one of them"
 
 
 def _is_store_url(value: str) -> bool:

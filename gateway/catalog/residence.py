@@ -1,8 +1,9 @@
 """Where a store's data really is: as declared, and as its address says.
 
 A store is at home when it is declared there and no address that its name resolves to lies elsewhere (rule
-``storage-home``). A private address says nothing, so the declaration counts; a public one that no database places is
-not home; a name that does not resolve is not home.
+``storage-home``); where it has addresses of its own, those count, and not the name that its certificate has. A private
+address says nothing, so the declaration counts; a public one that no database places is not home; a name that does not
+resolve is not home.
 """
 
 from __future__ import annotations
@@ -69,14 +70,23 @@ class StoreResidence:
         return f"its name resolves to {elsewhere}"
 
     def _locate(self, store: StoreSettings) -> Residence:
-        host = urlsplit(store.url.get_secret_value()).hostname or ""
-        try:
-            found = {self._place(ip_address(text)) for text in self._resolve(host)} or {UNPLACED}
-        except (OSError, ValueError, GatewayError):
-            found = {UNPLACED}
+        found: set[str] = set().union(*map(self._locate_host, _hosts(store)))
         return Residence(store.country, frozenset(found - {""}))
+
+    def _locate_host(self, host: str) -> set[str]:
+        try:
+            return {self._place(ip_address(text)) for text in self._resolve(host)} or {UNPLACED}
+        except (OSError, ValueError, GatewayError):
+            return {UNPLACED}
 
     def _place(self, address: Address) -> str:
         if not address.is_global:
             return ""
         return self._country_of(address) or UNPLACED
+
+
+def _hosts(store: StoreSettings) -> list[str]:
+    """What is connected to."""
+    if store.addresses:
+        return [address.rpartition(":")[0].strip("[]") for address in store.addresses]
+    return [urlsplit(store.url.get_secret_value()).hostname or ""]

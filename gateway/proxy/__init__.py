@@ -1,8 +1,9 @@
 """The doors and the forwarding.
 
-An :class:`HttpDoor` turns a request into an approach, asks the checkpoint, and forwards what was permitted to a
-:class:`Store`: an :class:`HttpStore` or an :class:`FtpStore`. :func:`control_app` is the listener beside it, for
-health, readiness and metrics.
+A :class:`DoorSite` accepts connections, and a :class:`DoorServer` speaks HTTP on them. An :class:`HttpDoor` turns a
+request into an approach, asks the checkpoint, and forwards what was permitted to a :class:`Store`: an
+:class:`HttpStore` or an :class:`FtpStore`. :func:`control_app` is the listener beside it, for health, readiness and
+metrics.
 
 Promised: no byte of a client reaches a store, and none of a store a client, before the decision is durable; both ways
 stream with back-pressure in constant memory; what was judged is what is sent.

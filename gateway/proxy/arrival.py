@@ -26,6 +26,7 @@ from gateway.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
 BACKLOG = 1_024
+ACCEPTED_AT_ONCE = 64  # before those who are there already get a turn
 FAREWELL_S = 5.0  # for the end of a TLS connection to be confirmed
 BREATH_S = 1.0  # before accepting again where the system has no room for another connection
 
@@ -110,7 +111,7 @@ class Entrance:
             self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(BACKLOG):
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connection, address = self._listening.accept()
             except (BlockingIOError, ConnectionAbortedError):

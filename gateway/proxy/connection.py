@@ -3,14 +3,16 @@
 The answer is parsed by httptools (llhttp, with none of its leniencies). The transport is not read while whoever reads
 the body is behind, so memory stays bounded.
 
-Invariants: an answer that ends before its announced length, or in the middle of a chunk, is never whole; bytes that
-come when no answer is due, a second answer, trailers, and an answer that cannot be read in one way only, each end the
-connection, so that no byte of one exchange is ever taken for another's (RFC 9112 §9.3, §11.2).
+Invariants: an answer that ends before its announced length, or in the middle of a chunk, is never whole, and neither
+is one that ends with a TLS connection on which nobody said that it ends; bytes that come when no answer is due, a
+second answer, trailers, and an answer that cannot be read in one way only, each end the connection, so that no byte of
+one exchange is ever taken for another's (RFC 9112 §9.3, §9.8, §11.2).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import cast
 
 import httptools
@@ -23,6 +25,7 @@ SMALL_BODY_BYTES = 64 * 1024
 HIGH_WATER_BYTES = 256 * 1024
 MAX_INTERIM = 8
 _VERSIONS = ("1.1", "1.0")
+_NOT_IN_A_REASON = frozenset(map(chr, (*range(0x20), 0x7F))) - {"\t"}
 
 
 class StoreConnection(asyncio.Protocol):
@@ -34,13 +37,17 @@ class StoreConnection(asyncio.Protocol):
         idle_timeout_s: how long to stay open without an exchange.
 
     Attributes:
+        address: where it leads.
         status, reason, headers: of the answer, once :meth:`answer` returned.
         answered: whether any byte came since the exchange began.
         whole: whether the answer came to its end.
         small: whether the answer announced a body that is small enough to wait for.
     """
 
-    def __init__(self, store: str, *, read_timeout_s: float, idle_timeout_s: float) -> None:
+    def __init__(
+        self, store: str, *, read_timeout_s: float, idle_timeout_s: float, address: tuple[str, int] = ("", 0)
+    ) -> None:
+        self.address = address
         self.status = 0
         self.reason = ""
         self.headers: CIMultiDict[str] = CIMultiDict()
@@ -56,6 +63,8 @@ class StoreConnection(asyncio.Protocol):
         self._head = False  # of the answer: there, and not that of an interim one
         self._bodiless = False  # the request was HEAD
         self._until_close = False  # the end of the connection is the end of the answer
+        self._ended = False  # the store said that nothing more comes
+        self._owing = False  # more of the request is to come, so it is not the store who is slow
         self._upgrading = False  # the request asks for another protocol
         self._tunnel = False  # the answer agreed to it: what comes is passed on as it is
         self._keeps = True  # another exchange may follow this one
@@ -76,17 +85,18 @@ class StoreConnection(asyncio.Protocol):
         idle = self.whole and self._keeps and not self._chunks and self._room is None
         return idle and transport is not None and not transport.is_closing()
 
-    def begin(self, head: bytes, *, bodiless: bool, upgrading: bool = False) -> None:
+    def begin(self, head: bytes, *, bodiless: bool, upgrading: bool = False, owing: bool = False) -> None:
         """Send the head of a request.
 
         Args:
             head: up to and with the empty line.
             bodiless: whatever the answer announces, it has no body, for the request is ``HEAD``.
             upgrading: a 101 may come, after which the connection is a tunnel that ends with it.
+            owing: more is to be written, until :meth:`sent`; meanwhile the store need not answer.
         """
         if self._bodiless:  # the parser still waits for the body that was announced and not sent
             self._parser = httptools.HttpResponseParser(self)
-        self._bodiless, self._upgrading = bodiless, upgrading
+        self._bodiless, self._upgrading, self._owing = bodiless, upgrading, owing
         self.answered = self.whole = self._head = self.small = False
         self._interim = self._barren = 0
         self._active_s = self._loop.time()
@@ -104,6 +114,11 @@ class StoreConnection(asyncio.Protocol):
             raise StoreCut(f"the store {self._store} broke off") from self._failure
         self._active_s = self._loop.time()
         self._transport.write(data)
+
+    def sent(self) -> None:
+        """All of the request is on its way: from now on the answer is due."""
+        self._owing = False
+        self._active_s = self._loop.time()
 
     async def answer(self) -> None:
         """Wait for the head of the answer, and for all of it where it is small.
@@ -171,8 +186,12 @@ class StoreConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._watch()
 
+    def eof_received(self) -> None:
+        self._ended = _is_said(cast(asyncio.Transport, self._transport).get_extra_info("ssl_object"))
+
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.whole and self._head and self._until_close and exc is None and self._failure is None:
+        in_order = self._ended and exc is None and self._failure is None
+        if in_order and self._until_close and self._head and not self.whole:
             self._end()
         self._fail(502, "broke off")
         self._transport = None
@@ -226,7 +245,8 @@ class StoreConnection(asyncio.Protocol):
         """Look whether it has been silent for too long. The timer is not moved with each read: it catches up."""
         now_s = self._loop.time()
         limit_s = self._idle_timeout_s if self.whole else self._read_timeout_s
-        left_s = limit_s if self._paused or self._tunnel else self._active_s + limit_s - now_s
+        rests = self._paused or self._tunnel or (self._owing and self._room is None)
+        left_s = limit_s if rests else self._active_s + limit_s - now_s
         if left_s <= 0:
             self._fail(504, "did not answer in time")
             return
@@ -257,6 +277,8 @@ class StoreConnection(asyncio.Protocol):
             self._keeps = False
             self._wake()
             return
+        if not 100 <= self.status <= 599 or not _NOT_IN_A_REASON.isdisjoint(self.reason):
+            raise ValueError("not a status line")
         if self.status < 200:
             self._interim += 1
             if self.status == 101 or self._interim > MAX_INTERIM:
@@ -264,10 +286,7 @@ class StoreConnection(asyncio.Protocol):
             return
         if self._parser.get_http_version() not in _VERSIONS:
             raise ValueError("another version of HTTP")
-        encoding = self.headers.getall("Transfer-Encoding", None)
-        if encoding and [each.strip().lower() for each in encoding] != ["chunked"]:
-            raise ValueError("a transfer encoding that was not asked for")
-        length = self.headers.get("Content-Length")
+        encoding, length = self._framing()
         self._until_close = encoding is None and length is None
         self.small = length is not None and int(length) <= SMALL_BODY_BYTES
         self._head = True
@@ -276,9 +295,21 @@ class StoreConnection(asyncio.Protocol):
         elif not self.small:
             self._wake()
 
+    def _framing(self) -> tuple[str | None, str | None]:
+        """Transfer encoding and length of the answer (RFC 9112 §6)."""
+        encodings = self.headers.getall("Transfer-Encoding", ())
+        length = self.headers.get("Content-Length")
+        if not encodings:
+            self._keeps = self._keeps and not (self.status == 204 and length not in (None, "0"))
+            return None, length
+        if [each.strip().lower() for each in encodings] != ["chunked"] or self._parser.get_http_version() == "1.0":
+            raise ValueError("a transfer encoding that was not asked for, or that cannot be")
+        self._keeps = self._keeps and self.status != 204
+        return "chunked", length
+
     def on_body(self, data: bytes) -> None:
-        if self._bodiless:
-            raise ValueError("a body in answer to HEAD")
+        if self._bodiless or not self._head:
+            raise ValueError("a body where there is none")
         self._barren = 0
         self._chunks.append(data)
         self._buffered += len(data)
@@ -289,3 +320,13 @@ class StoreConnection(asyncio.Protocol):
         if self._head and not self.whole and not self._tunnel:  # neither an interim answer nor a tunnel
             self._keeps = self._keeps and self._parser.should_keep_alive()
             self._end()
+
+
+def _is_said(tls: ssl.SSLObject | None) -> bool:
+    """Whether the end of a connection is the store's word; over TLS anybody else could have cut the wire."""
+    if tls is None:
+        return True
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLError:
+        return False

@@ -1,54 +1,63 @@
-"""A store behind HTTP(S), over pooled connections.
+"""A store behind HTTP(S), over pooled connections, with a credential of its own and a circuit breaker.
 
 Invariants: the path is sent byte for byte as it was judged; nothing is followed, decoded, kept or added: no redirect,
 no decompression, no cookie, no proxy of the environment, no default header. A request is sent a second time only when
-the store closed a kept connection without a byte of an answer, and the method is safe (RFC 9112 §9.3.1).
+the store closed a kept connection without a byte of an answer, and the method is safe (RFC 9112 §9.3.1). The gateway's
+credential takes the place of any header of that name, both ways.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from multidict import CIMultiDictProxy
 
+from gateway.proxy.addresses import Address
+from gateway.proxy.circuit import Circuit
 from gateway.proxy.connection import StoreConnection
 from gateway.proxy.pool import ConnectionPool
 from gateway.proxy.store import ClientCut, Incoming, Outgoing, StoreCut, StoreUnreachable
+from gateway.proxy.store_credential import StoreCredential
+from gateway.proxy.upstream_tls import UpstreamTls
+from gateway.settings import StoreSettings
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+class _Stale(StoreUnreachable):
+    """The store had closed a kept connection: it broke off before a byte of an answer."""
+
+
 class HttpStore:
     """One HTTP store.
 
     Args:
-        name: for messages.
-        base_url: scheme, host and port; a path is put before the request's.
-        connect_timeout_s, read_timeout_s: how long to wait for a connection, and between two reads.
-        max_connections: how many at once.
+        settings: with an address of http or https.
+
+    Raises:
+        ConfigurationError: a file for TLS cannot be used.
     """
 
-    def __init__(
-        self, name: str, base_url: str, *, connect_timeout_s: float, read_timeout_s: float, max_connections: int
-    ) -> None:
-        parts = urlsplit(base_url)
-        self._base = parts.path.rstrip("/")
-        self._constant = _constant_headers(parts)
+    def __init__(self, settings: StoreSettings) -> None:
+        url = urlsplit(settings.url.get_secret_value())
+        self._base = url.path.rstrip("/")
+        self._host = f"Host: {url.netloc.rpartition('@')[2]}\r\n"
+        self._credential = StoreCredential.of(settings.name, settings.credential, url)
+        self._constant = self._constant_lines()
+        self._circuit = Circuit(settings.name, limit=settings.breaker_failures, open_s=settings.breaker_open_s)
+        self._loop = asyncio.get_running_loop()
         self._pool = ConnectionPool(
-            name,
-            parts.hostname or "",
-            parts.port or _DEFAULT_PORTS[parts.scheme],
-            tls=ssl.create_default_context() if parts.scheme == "https" else None,
-            connect_timeout_s=connect_timeout_s,
-            read_timeout_s=read_timeout_s,
-            max_connections=max_connections,
+            settings.name,
+            _addresses(settings.addresses, url),
+            tls=UpstreamTls(settings, url.hostname or "") if url.scheme == "https" else None,
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+            max_connections=settings.max_connections,
         )
 
     async def close(self) -> None:
@@ -56,30 +65,70 @@ class HttpStore:
 
     async def exchange(self, outgoing: Outgoing) -> Incoming:
         """See :class:`gateway.proxy.store.Store`."""
+        circuit = self._circuit
+        if circuit.failures >= circuit.limit:
+            circuit.enter(self._loop.time())
+        if self._credential is not None:
+            outgoing = await self._credited(self._credential, outgoing)
         head = self._head(outgoing)
-        connection, used_before = await self._pool.take()
+        try:
+            return await self._try(head, outgoing)
+        except _Stale:
+            if outgoing.body is not None or outgoing.method not in _SAFE:
+                raise
+        return await self._try(head, outgoing, new=True)
+
+    async def _try(self, head: bytes, outgoing: Outgoing, *, new: bool = False) -> Incoming:
+        """One exchange, on a connection that may have been kept unless it is to be a new one; failures are counted."""
+        try:
+            connection, used_before = await self._pool.take(new=new)
+        except StoreUnreachable as error:
+            if error.status != 503:  # every connection is busy: with answers, for all that is known
+                self._circuit.failed(self._loop.time())
+            raise
         try:
             return await self._converse(connection, head, outgoing)
         except StoreUnreachable as error:
-            stale = used_before and not connection.answered and error.status == 502
-            if not stale or outgoing.body is not None or outgoing.method not in _SAFE:
+            if connection.answered and error.status != 504:  # with what cannot be read, but it is there
                 raise
-        connection, _ = await self._pool.take(new=True)
-        return await self._converse(connection, head, outgoing)
+            if used_before and error.status != 504:
+                raise _Stale(error.status, str(error)) from error
+            self._pool.avoid(connection.address, str(error))
+            self._circuit.failed(self._loop.time())
+            raise
+
+    async def _credited(self, credential: StoreCredential, outgoing: Outgoing) -> Outgoing:
+        """With the credential as it is now, and no header of the client's in its place."""
+        if self._loop.time() >= credential.changes.due_s and await credential.renew():
+            self._constant = self._constant_lines()
+        if credential.name not in outgoing.headers:
+            return outgoing
+        headers = outgoing.headers.copy()
+        headers.popall(credential.name)
+        return outgoing._replace(headers=headers)
+
+    def _constant_lines(self) -> tuple[str, ...]:
+        """What every request to the store carries."""
+        return (self._host, self._credential.line) if self._credential else (self._host,)
 
     async def _converse(self, connection: StoreConnection, head: bytes, outgoing: Outgoing) -> Incoming:
         """One exchange on a connection, which is given back when it fails, or when the answer is closed."""
-        connection.begin(head, bodiless=outgoing.method == "HEAD", upgrading=outgoing.upgrading)
+        owing = outgoing.body is not None
+        connection.begin(head, bodiless=outgoing.method == "HEAD", upgrading=outgoing.upgrading, owing=owing)
         sending = None
         try:
             if outgoing.body is not None:
                 chunked = "Content-Length" not in outgoing.headers
-                sending = asyncio.get_running_loop().create_task(_send(connection, outgoing.body, chunked=chunked))
+                sending = self._loop.create_task(_send(connection, outgoing.body, chunked=chunked))
             await connection.answer()
         except BaseException:
             await self._end(connection, sending)
             _raise_client_cut(sending)
             raise
+        if self._circuit.failures:
+            self._circuit.answered()
+        if self._credential is not None:
+            self._hide(self._credential, connection)
         return Incoming(
             status=connection.status,
             reason=connection.reason,
@@ -89,6 +138,12 @@ class HttpStore:
             complete=connection.take() if connection.whole and connection.small else None,
             send=connection.write if connection.status == 101 else None,
         )
+
+    def _hide(self, credential: StoreCredential, connection: StoreConnection) -> None:
+        """No answer hands the credential on. A store that does not take it may have been given a newer one."""
+        connection.headers.popall(credential.name, None)
+        if connection.status == 401:
+            credential.changes.hurry()
 
     async def _end(self, connection: StoreConnection, sending: asyncio.Task[None] | None) -> None:
         if sending is not None:
@@ -117,13 +172,12 @@ class HttpStore:
         return f"{head}\r\n".encode("utf-8", "surrogateescape")
 
 
-def _constant_headers(parts: SplitResult) -> tuple[str, ...]:
-    """What every request to the store carries."""
-    credentials, _, host = parts.netloc.rpartition("@")
-    if not credentials:
-        return (f"Host: {host}\r\n",)
-    basic = base64.b64encode(unquote(credentials).encode()).decode()
-    return f"Host: {host}\r\n", f"Authorization: Basic {basic}\r\n"
+def _addresses(addresses: Sequence[str], url: SplitResult) -> list[Address]:
+    """Where to connect to."""
+    if not addresses:
+        return [(url.hostname or "", url.port or _DEFAULT_PORTS[url.scheme])]
+    parted = (address.rpartition(":") for address in addresses)
+    return [(host.strip("[]"), int(port)) for host, _, port in parted]
 
 
 def _raise_client_cut(sending: asyncio.Task[None] | None) -> None:
@@ -141,6 +195,7 @@ async def _send(connection: StoreConnection, body: AsyncIterator[bytes], *, chun
                 await connection.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
         if chunked:
             await connection.write(b"0\r\n\r\n")
+        connection.sent()
     except StoreCut:
         pass  # whoever waits for the answer is told; an answer that came before it stands
     except BaseException:

@@ -1,14 +1,24 @@
-"""Connections to one store, kept open between exchanges and never more than so many."""
+"""Connections to one store, kept open between exchanges and never more than so many.
+
+A connection is made to one of the store's addresses: where that fails, no byte of a request has gone out, so the next
+address is tried, for any method.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
+from collections.abc import Sequence
+from functools import partial
 
+import structlog
+
+from gateway.proxy.addresses import Address, Addresses
 from gateway.proxy.connection import StoreConnection
 from gateway.proxy.store import StoreUnreachable
+from gateway.proxy.upstream_tls import UpstreamTls
 
+log = structlog.get_logger(__name__)
 IDLE_TIMEOUT_S = 30.0
 
 
@@ -17,9 +27,9 @@ class ConnectionPool:
 
     Args:
         store: for messages.
-        host, port: where it is.
+        addresses: where it is.
         tls: how to speak TLS to it, or None.
-        connect_timeout_s: how long to wait for a connection, free or new.
+        connect_timeout_s: how long to wait for a connection, free or new; all addresses share it.
         read_timeout_s: see :class:`StoreConnection`.
         max_connections: how many at once.
     """
@@ -27,16 +37,15 @@ class ConnectionPool:
     def __init__(
         self,
         store: str,
-        host: str,
-        port: int,
+        addresses: Sequence[Address],
         *,
-        tls: ssl.SSLContext | None,
+        tls: UpstreamTls | None,
         connect_timeout_s: float,
         read_timeout_s: float,
         max_connections: int,
     ) -> None:
         self._store = store
-        self._host, self._port, self._tls = host, port, tls
+        self._addresses, self._tls = Addresses(addresses), tls
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
         self._places = asyncio.Semaphore(max_connections)
         self._idle: deque[StoreConnection] = deque()
@@ -74,6 +83,11 @@ class ConnectionPool:
             connection.abort()
         self._places.release()
 
+    def avoid(self, address: Address, problem: str) -> None:
+        """Leave an address for last for a while: it does not do what it should."""
+        if self._addresses.failed(address, asyncio.get_running_loop().time()):
+            log.warning("store_address_failed", store=self._store, address=address, problem=problem)
+
     def close(self) -> None:
         """Close every connection, and end what is under way on them."""
         for connection in (*self._idle, *self._busy):
@@ -90,16 +104,41 @@ class ConnectionPool:
             raise StoreUnreachable(503, f"every connection to the store {self._store} is busy") from error
 
     async def _connect(self) -> StoreConnection:
-        try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    self._make, self._host, self._port, ssl=self._tls
-                )
-        except TimeoutError as error:
-            raise StoreUnreachable(504, f"the store {self._store} did not answer in time") from error
-        except OSError as error:  # TLS errors are this too
-            raise StoreUnreachable(502, f"the store {self._store} cannot be reached") from error
-        return connection
+        """A new connection, to the first address that takes it.
 
-    def _make(self) -> StoreConnection:
-        return StoreConnection(self._store, read_timeout_s=self._read_timeout_s, idle_timeout_s=IDLE_TIMEOUT_S)
+        An address may use its share of the time that is left, so that one that is silent leaves some for the others.
+        """
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + self._connect_timeout_s
+        addresses = self._addresses.in_order(loop.time())
+        cause: Exception
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            try:
+                connection = await self._connect_to(address, (due_s - loop.time()) / left)
+            except TimeoutError as error:
+                failure, cause = StoreUnreachable(504, f"the store {self._store} did not answer in time"), error
+            except (OSError, UnicodeError) as error:  # TLS errors are the former, names that cannot be the latter
+                failure, cause = StoreUnreachable(502, f"the store {self._store} cannot be reached"), error
+            else:
+                self._addresses.worked(address)
+                return connection
+            self.avoid(address, str(cause) or "it did not answer in time")
+        raise failure from cause
+
+    async def _connect_to(self, address: Address, timeout_s: float) -> StoreConnection:
+        make = partial(
+            StoreConnection,
+            self._store,
+            address=address,
+            read_timeout_s=self._read_timeout_s,
+            idle_timeout_s=IDLE_TIMEOUT_S,
+        )
+        async with asyncio.timeout(timeout_s):
+            loop = asyncio.get_running_loop()
+            if self._tls is None:
+                _, connection = await loop.create_connection(make, *address)
+            else:
+                await self._tls.renew_if_due()
+                context, name = self._tls.context, self._tls.server_name
+                _, connection = await loop.create_connection(make, *address, ssl=context, server_hostname=name)
+        return connection

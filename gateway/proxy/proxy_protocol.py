@@ -68,7 +68,7 @@ def _wanted_v1(data: bytes) -> int:
     if data.endswith(b"\r\n"):
         return 0
     more = max(_SHORTEST - len(data), 1 if data.endswith(b"\r") else 2)
-    if b"\n" in data or b"\r" in data[:-1] or len(data) + more > MAX_V1_BYTES:
+    if b"\n" in data or len(data) + more > MAX_V1_BYTES:
         raise Malformed(f"the PROXY protocol line does not end within {MAX_V1_BYTES} bytes")
     return more
 

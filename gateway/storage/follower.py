@@ -8,6 +8,7 @@ no longer honoured.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -83,12 +84,18 @@ class StateFollower:
     async def run(self) -> None:
         """Poll until cancelled: as soon as the database's files have changed, and every so often in any case."""
         while True:
-            seen = self._store.fingerprint()
+            seen = self._look()
             await self.poll()
-            for _ in range(round(POLL_S / LOOK_S)):
-                await asyncio.sleep(LOOK_S)
-                if self._store.fingerprint() != seen:
+            for _ in range(max(1, round(POLL_S / LOOK_S))):
+                await asyncio.sleep(min(LOOK_S, POLL_S))
+                if self._look() != seen:
                     break
+
+    def _look(self) -> object:
+        """What the database's files look like; a look that fails is left to the next poll, which says why."""
+        with contextlib.suppress(Exception):
+            return self._store.fingerprint()
+        return None
 
     def _caught_up(self, revision: int, began_s: float) -> None:
         self._revision, self._polled_s, self.problem = revision, began_s, ""

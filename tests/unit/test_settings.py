@@ -71,7 +71,7 @@ def keys_of(node: Any, prefix: str = "") -> set[str]:
         return (
             {key for item in node for key in keys_of(item, prefix)} if node and isinstance(node[0], dict) else {prefix}
         )
-    if not isinstance(node, dict) or prefix.endswith("methods"):
+    if not isinstance(node, dict) or prefix.endswith(("methods", "credential")):
         return {prefix}
     return {key for name, item in node.items() for key in keys_of(item, f"{prefix}.{name}".lstrip("."))}
 
@@ -87,7 +87,7 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     """Every dotted key of the models, with its default."""
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        section = section_in(field.annotation)
+        section = section_in(field.annotation) if name != "credential" else None  # of its keys one excludes another
         found |= fields_of(section, f"{prefix}{name}.") if section else {prefix + name: field.get_default()}
     return found
 
@@ -176,6 +176,27 @@ def test_settings_are_frozen() -> None:
             lambda d: d.update(gateway={"listen": "127.0.0.1:1", "control": "127.0.0.1:1"}),
             "gateway.control: got '127.0.0.1:1', the same as gateway.listen",
         ),
+        (lambda d: d.update(gateway={"proxy_protocol": True}), "gateway.proxy_protocol: is on, but gateway.trusted"),
+        (
+            lambda d: d.update(gateway={"tls": {"certificate": "a.pem"}}),
+            "gateway.tls: has only one of certificate and key; expected both, or neither",
+        ),
+        (
+            lambda d: d.update(gateway={"tls": {"client_certificates": "required"}}),
+            "gateway.tls.client_certificates: asks for certificates; expected client_ca and certificate beside it",
+        ),
+        (
+            lambda d: d.update(gateway={"tls": {"service": [{"name": "a", "spiffe": "spiffe://a", "subject": "C=a"}]}}),
+            "gateway.tls.service[0]: names no certificate, or two; expected one of spiffe and subject",
+        ),
+        (
+            lambda d: d.update(gateway={"tls": {"service": [{"name": "a", "spiffe": "https://a"}]}}),
+            "gateway.tls.service[0].spiffe: got 'https://a'; expected a SPIFFE id",
+        ),
+        (
+            lambda d: d.update(gateway={"limits": {"max_connections": 0}}),
+            "gateway.limits.max_connections: got 0; expected: greater than or equal to 1",
+        ),
         (
             lambda d: d.update(gateway={"trusted_proxies": ["10.0.0.1/8"]}),
             "gateway.trusted_proxies[0]: got '10.0.0.1/8'; expected a network in CIDR form without host bits",
@@ -230,6 +251,60 @@ def test_settings_are_frozen() -> None:
             lambda d: d["route"][0].update(path="/x", customer_header="X-Tenant: acme"),
             "route[0].customer_header: got 'X-Tenant: acme'; expected the name of a header",
         ),
+        *(
+            (lambda d, it=given: d["store"][0].update(addresses=[it]), f"store[0].addresses[0]: got {given!r}; {said}")
+            for given, said in (
+                ("10.0.0.5", 'expected "host:port"'),
+                ("10.0.0.5:0", 'expected "host:port"'),
+                ("10.0.0.5:65536", 'expected "host:port"'),
+                (":80", 'expected "host:port"'),
+                ("http://h:80", 'expected "host:port"'),
+                ("u@h:80", 'expected "host:port"'),
+                ("fd00::5:80", "expected brackets around an IPv6 address"),
+                ("[10.0.0.5]:80", "expected brackets around an IPv6 address"),
+                ("[fd00::5:80", "expected brackets around an IPv6 address"),
+            )
+        ),
+        (lambda d: d["store"][0].update(tls_ca="a.pem"), "store[0].tls_ca: is set for a store that is not spoken TLS"),
+        (
+            lambda d: d["store"][0].update(url="https://h", tls_key="a.key"),
+            "store[0].tls_certificate: is there without tls_key, or the other way round; expected both, or neither",
+        ),
+        (
+            lambda d: d["store"][0].update(url="https://h", tls_server_name="a b"),
+            "store[0].tls_server_name: got 'a b'; expected the name in the store's certificate",
+        ),
+        (
+            lambda d: d["store"][0].update(url="ftp://h", addresses=["h:21"]),
+            "store[0].addresses: is set for a store that is not HTTP; expected an http:// or https:// url beside it",
+        ),
+        (
+            lambda d: d["store"][0].update(url="http://u:p@h", credential={"bearer": "x"}),
+            "store[0].credential: is set beside credentials in the url; expected only one of them",
+        ),
+        *(
+            (lambda d, it=given: d["store"][0].update(credential=it), f"store[0].credential: got a table; {said}")
+            for given, said in (
+                ({}, "expected exactly one of header with value, basic, and bearer"),
+                ({"header": "X"}, "expected exactly one of header with value, basic, and bearer"),
+                ({"value": "x"}, "expected exactly one of header with value, basic, and bearer"),
+                ({"bearer": "x", "header": "X"}, "expected exactly one of header with value, basic, and bearer"),
+                ({"bearer": "x", "basic": "u:p"}, "expected exactly one of header with value, basic, and bearer"),
+                ({"basic": "x"}, "its secret cannot be sent; expected user:password"),
+                ({"bearer": ""}, "its secret cannot be sent; expected visible ASCII"),
+                ({"bearer": "a\nb"}, "its secret cannot be sent; expected visible ASCII"),
+                ({"header": "X", "value": "ü"}, "its secret cannot be sent; expected visible ASCII"),
+            )
+        ),
+        (
+            lambda d: d["store"][0].update(credential={"header": "Host", "value": "x"}),
+            "store[0].credential.header: got 'Host'; expected a header that may cross",
+        ),
+        (
+            lambda d: d["store"][0].update(credential={"bearer": 5}),
+            'store[0].credential.bearer: got a value; expected { env = "NAME" }, { file = "path" }, or text',
+        ),
+        (lambda d: d["store"][0].update(breaker_failures=-1), "store[0].breaker_failures: got -1; expected: greater"),
         (lambda d: d["store"][0].update(connect_timeout_s=0), "store[0].connect_timeout_s: got 0; expected: greater"),
         (lambda d: d["store"][0].update(connect_timeout_s=float("nan")), "store[0].connect_timeout_s: got nan"),
     ],
@@ -306,6 +381,15 @@ SECRET = {"env": "SECRET"}
         lambda d: d["store"][0].update(url=SECRET),
         lambda d: d["store"][0].update(url=[CANARY]),
         lambda d: d["store"][0].update(country=SECRET),
+        lambda d: d["store"][0].update(credential=SECRET),
+        lambda d: d["store"][0].update(credential=CANARY),
+        lambda d: d["store"][0].update(credential={"basic": SECRET}),
+        lambda d: d["store"][0].update(credential={"basic": CANARY}),
+        lambda d: d["store"][0].update(credential={"bearer": [CANARY]}),
+        lambda d: d["store"][0].update(credential={"bearer": {"text": CANARY}}),
+        lambda d: d["store"][0].update(credential={"bearer": f"{CANARY}\n"}),
+        lambda d: d["store"][0].update(credential={"bearer": SECRET, "header": SECRET}),
+        lambda d: d["store"][0].update(addresses=[SECRET]),
         lambda d: d["store"][0].update(name=SECRET),
         lambda d: d["store"].extend([{"name": SECRET, "url": "http://h", "country": "US"}] * 2),
         lambda d: d["store"][0].update(secret=SECRET),

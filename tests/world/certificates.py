@@ -28,9 +28,9 @@ class Authority:
         self.path = directory / f"{name.replace(' ', '-')}.pem"
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, name: str = "door") -> tuple[Path, Path]:
-        """Certificate and key of a server at 127.0.0.1."""
-        names = [x509.IPAddress(ip_address("127.0.0.1"))]
+    def server(self, name: str = "door", *, dns: str = "") -> tuple[Path, Path]:
+        """Certificate and key of a server at 127.0.0.1, or of one with a name."""
+        names: list[x509.GeneralName] = [x509.DNSName(dns) if dns else x509.IPAddress(ip_address("127.0.0.1"))]
         return self._issue(name, {"CN": name}, names, ExtendedKeyUsageOID.SERVER_AUTH)
 
     def client(self, subject: dict[str, str], *spiffe: str) -> tuple[Path, Path]:

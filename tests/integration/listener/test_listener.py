@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import socket
 import ssl
 import struct
@@ -24,6 +25,8 @@ from gateway.ledger import LedgerReader
 from gateway.proxy import arrival
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
+from tests.integration.test_tunnel import handshake, with_action
+from tests.integration.test_tunnel import live as live
 from tests.world.certificates import Authority
 
 PATH = "/conversations/acme/7"
@@ -51,8 +54,9 @@ class BigStore:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.asked += 1
-        await request.read()
         await asyncio.sleep(self.delay_s)
+        async for _ in request.content.iter_any():
+            pass
         return web.Response(body=bytes(self.size))
 
 
@@ -380,16 +384,42 @@ class TestDeadlines:
             await eventually(lambda: held(site) == 0)
             writer.close()
 
-    async def test_answer_left_unread_at_the_end_of_a_connection_is_cut(self, start: Start, big: BigStore) -> None:
+    async def test_answer_left_unread_at_the_end_of_a_connection_is_cut(
+        self, start: Start, big: BigStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Nothing waits for ever for the last bytes to be taken."""
+        monkeypatch.setattr(socket, "create_server", _with_little_room)
         async with start(limits={"write_timeout_s": 0.4}, store=big) as site:
             big.size = 60_000
             _, writer = await _deaf(site.gateway.door_port)
-            asked = asking(site, SAM, forwarded=SAM.address)
-            writer.write(keeping(asked) * 3 + asked)
-            await eventually(lambda: outcomes(site) == ["whole"] * 4)
+            writer.write(asking(site, SAM, forwarded=SAM.address))
+            await eventually(lambda: outcomes(site) == ["whole"])
+            assert held(site) == 1
+            await eventually(lambda: closed(site, "write") == 1)
             await eventually(lambda: held(site) == 0)
             writer.close()
+
+    async def test_client_that_only_waits_is_never_late(self, start: Start, big: BigStore) -> None:
+        """The store takes longer than a client ever might: that is another deadline's matter."""
+        async with start(limits=SHORT, store=big) as site:
+            big.delay_s = 1.0
+            assert (await site.ask(SAM, PATH))[0] == 200
+            assert (await site.ask(SAM, PATH, method="POST", data=io.BytesIO(bytes(30_000_000))))[0] == 200
+
+    async def test_websocket_on_which_nobody_speaks_stays_open(self, tmp_path: Path, live: Addresses) -> None:
+        """Once it is one, a client owes it nothing."""
+
+        def change(settings: Settings) -> Settings:
+            changed = with_action("write")["change"](settings)  # type: ignore[operator]
+            return gateway(limits=SHORT)(changed)
+
+        async with running(tmp_path / "world", live, change=change) as site:
+            url = f"{site.url}/live/acme/echo"
+            async with site.client.ws_connect(url, headers=handshake(site, SAM)) as ws:
+                for _ in range(2):
+                    await asyncio.sleep(0.8)
+                    await ws.send_str("hello")
+                    assert await ws.receive_str(timeout=3) == "HELLO"
 
     async def test_whole_request_has_a_deadline_where_one_is_set(self, start: Start, big: BigStore) -> None:
         """A store that takes its time is no excuse."""
@@ -429,6 +459,9 @@ class TestSubjects:
             assert (await site.ask(SAM, PATH))[0] == 200
 
 
+SHORT = {"header_timeout_s": 0.3, "body_idle_timeout_s": 0.3, "keepalive_timeout_s": 0.3, "write_timeout_s": 0.3}
+
+
 def keeping(asked: bytes) -> bytes:
     """The same request, not the last on its connection."""
     return asked.replace(b"Connection: close\r\n", b"")
@@ -444,6 +477,16 @@ async def _lasted(work: Awaitable[object]) -> float:
     began_s = asyncio.get_running_loop().time()
     await work
     return asyncio.get_running_loop().time() - began_s
+
+
+def _with_little_room(*arguments: Any, **options: Any) -> socket.socket:
+    """A listening socket whose connections keep next to nothing in the system."""
+    listening = _create_server(*arguments, **options)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+    return listening
+
+
+_create_server = socket.create_server
 
 
 async def _deaf(port: int) -> Opened:

@@ -55,6 +55,36 @@ def test_store_is_home_only_as_declared_and_resolved(country: str, resolved: lis
     assert residence(country, resolved).is_home("crm", HOME) is home
 
 
+@pytest.mark.parametrize(
+    ("addresses", "home"),
+    [
+        (["8.8.8.8:443"], True),
+        (["8.8.8.8:443", "10.0.0.1:9101", "[fd00::1]:9101"], True),
+        (["8.8.8.8:443", "1.1.1.1:443"], False),
+        (["[fd00::1]:9101", "[2606:4700::1111]:443"], False),
+        (["at-home.test:443"], True),
+        (["10.0.0.1:1", "abroad.test:443"], False),
+        (["10.0.0.1:1", "nowhere.test:443"], False),
+    ],
+)
+def test_addresses_of_its_own_decide_where_a_store_is(addresses: list[str], home: bool) -> None:
+    """They are what is connected to, each of them; the url's host, at home here, is only a name then."""
+    names = {"store.test": "8.8.8.8", "at-home.test": "9.9.9.9", "abroad.test": "1.1.1.1"}
+    placed = COUNTRIES | {"2606:4700::1111": "AU"}
+
+    def resolve(host: str) -> list[str]:
+        if host == "nowhere.test":
+            raise OSError("no such name")
+        return [names.get(host, host)]
+
+    given = {"name": "crm", "url": "http://store.test:8080", "country": "US", "addresses": addresses}
+    known = StoreResidence(
+        [StoreSettings.model_validate(given)], resolve=resolve, country_of=lambda address: placed[str(address)]
+    )
+    known.refresh()
+    assert known.is_home("crm", HOME) is home
+
+
 def test_database_out_of_reach_is_not_home() -> None:
     """A place that cannot be looked up is not home."""
     assert not residence("US", ["8.8.8.8"], broken=True).is_home("crm", HOME)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.attempt import Approach
-from gateway.catalog import Action, Catalog, Classified, Customers, Resource, RouteTable, Scope
+from gateway.catalog import Action, Catalog, Classified, Customers, Resource, RouteTable, Scope, Target, canonical
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.checkpoint import Checkpoint
 from gateway.clock import SECOND_US
@@ -339,6 +339,9 @@ async def test_a_remembered_entry_has_the_bytes_of_one_made_anew(
 
 class Anything:
     """A catalog that takes every path for the same thing."""
+
+    def read(self, raw: str, _host: str, *, max_bytes: int) -> Target:
+        return canonical(raw, max_bytes=max_bytes)
 
     def classify(self, *_: object) -> Classified:
         return Classified(Resource("crm", "crm_account", "acme", Action.READ, Scope.ONE), None)

@@ -5,119 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from multidict import CIMultiDict
 
-from gateway.proxy.http_store import HttpStore
-from gateway.proxy.store import ClientCut, Incoming, Outgoing, StoreCut, StoreUnreachable
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-PATIENCE_S = 5.0
-
-
-@dataclass
-class RawStore:
-    """A store that notes what came, byte for byte, and answers each request with the next of its scripts.
-
-    A script is the bytes of an answer, or what to do with the connection.
-    """
-
-    scripts: list[bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]]
-    requests: list[bytes] = field(default_factory=list)
-    connections: int = 0
-    port: int = 0
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.tasks.add(cast(asyncio.Task[None], asyncio.current_task()))
-        try:
-            while True:
-                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-                script = self.scripts.pop(0)
-                if not isinstance(script, bytes):
-                    await script(reader, writer)
-                    return
-                writer.write(script)
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def raw_store(
-    *scripts: bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], **options: object
-) -> AsyncIterator[tuple[RawStore, HttpStore]]:
-    """A raw store, and ours in front of it."""
-    raw = RawStore(list(scripts))
-    server = await asyncio.start_server(raw.serve, "127.0.0.1", 0, limit=2**20)
-    raw.port = server.sockets[0].getsockname()[1]
-    defaults: dict[str, object] = {"connect_timeout_s": 1.0, "read_timeout_s": 0.3, "max_connections": 2}
-    url = str(options.pop("url", "http://127.0.0.1:{port}")).format(port=raw.port)
-    store = HttpStore("crm", url, **(defaults | options))  # type: ignore[arg-type]
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            yield raw, store
-    finally:
-        await store.close()
-        server.close()
-        for task in raw.tasks:
-            task.cancel()
-        await asyncio.gather(*raw.tasks)
-        await asyncio.sleep(0)
-
-
-def asking(
-    method: str = "GET", path: str = "/x", *, query: str = "", body: AsyncIterator[bytes] | None = None, **headers: str
-) -> Outgoing:
-    named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return Outgoing(method=method, path=path, query=query, headers=named, body=body)
-
-
-async def received(incoming: Incoming) -> bytes:
-    """The whole body; the exchange is ended."""
-    try:
-        if incoming.complete is not None:
-            return incoming.complete
-        return b"".join([chunk async for chunk in incoming.chunks])
-    finally:
-        await incoming.close()
+from gateway.proxy.store import ClientCut, Outgoing, StoreCut, StoreUnreachable
+from tests.world.raw_store import OK, PATIENCE_S, asking, closing, facing, raw_store, received, trickling
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:
     for piece in data:
         yield piece
-
-
-def closing(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """Answer, and close."""
-
-    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(data)
-        await writer.drain()
-        writer.close()
-
-    return script
-
-
-def trickling(parts: Iterable[bytes], pause_s: float = 0.02) -> Callable[..., Awaitable[None]]:
-    """Answer piece by piece, then be silent."""
-
-    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for part in parts:
-            writer.write(part)
-            await writer.drain()
-            await asyncio.sleep(pause_s)
-        await asyncio.sleep(PATIENCE_S)
-
-    return script
 
 
 async def test_a_request_is_sent_as_it_was_judged_and_nothing_is_added() -> None:
@@ -345,9 +243,9 @@ async def test_a_store_that_is_not_there_is_a_bad_gateway() -> None:
     """The connection is refused."""
     async with raw_store() as (raw, _):
         port = raw.port
-    store = HttpStore("crm", f"http://127.0.0.1:{port}", connect_timeout_s=0.5, read_timeout_s=0.5, max_connections=1)
-    with pytest.raises(StoreUnreachable) as refused:
-        await store.exchange(asking())
+    async with facing(f"http://127.0.0.1:{port}") as store:
+        with pytest.raises(StoreUnreachable) as refused:
+            await store.exchange(asking())
     assert refused.value.status == 502
 
 
