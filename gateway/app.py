@@ -31,6 +31,7 @@ from gateway.operations import notify_systemd
 from gateway.proxy import DoorServer, DoorSite, Metrics, control_app, require_c_parser
 from gateway.proxy.key_fetcher import KeyFetcher
 from gateway.proxy.listener_tls import ListenerTls
+from gateway.proxy.server import MAX_HEADER_BYTES
 from gateway.reload import Reloader
 from gateway.rooms import Rooms
 from gateway.settings import Settings, Source
@@ -231,8 +232,10 @@ async def _listen(
 
 
 async def _listen_control(stack: contextlib.AsyncExitStack, gateway: Gateway) -> int:
-    app = control_app(lambda: _readiness(gateway), gateway.metrics)
-    runner = web.AppRunner(app, access_log=None)
+    app = control_app(lambda: _readiness(gateway), gateway.metrics, lambda: gateway.engine.external)
+    # What another proxy was asked comes in a subrequest, so its target has to fit into a header.
+    limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
+    runner = web.AppRunner(app, access_log=None, **limits)
     return await _listen(stack, runner, gateway.engine.settings.gateway.control, partial(web.TCPSite, runner))
 
 

@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.identity import Authenticator, Fetcher
 from gateway.ledger import Ledger
-from gateway.proxy import FtpStore, HttpDoor, HttpStore, Metrics, Store
+from gateway.proxy import ExternalAuthorization, FtpStore, HttpDoor, HttpStore, Metrics, Store
 from gateway.proxy.limits import SubjectLimits
 from gateway.rooms import Rooms, checkpoint_of, open_rooms, require_stores_at_home
 from gateway.settings import Settings, StoreSettings
@@ -45,6 +45,7 @@ class Engine:
     checkpoint: Checkpoint
     stores: dict[str, Store]
     door: HttpDoor
+    external: ExternalAuthorization
 
     async def close(self, *, kept: Engine | None = None) -> None:
         """Let go of what no other engine holds.
@@ -110,7 +111,8 @@ async def assemble(
         limits=SubjectLimits(settings.gateway.limits, rooms.clock),
         origins=map(str.lower, settings.gateway.websocket_origins),
     )
-    return Engine(settings, rooms, authenticator, checkpoint, stores, door)
+    external = ExternalAuthorization(checkpoint, rooms.explainer, settings.external.trusted_peers, metrics)
+    return Engine(settings, rooms, authenticator, checkpoint, stores, door, external)
 
 
 def _require_fixed(old: Settings, new: Settings) -> None:

@@ -7,6 +7,7 @@ refuses it; an unknown key is a fault.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import ipaddress
 import os
@@ -372,6 +373,12 @@ class RouteSettings(Section):
     allow: tuple[Literal[";", "%2F", "%5C", "%3B", "%25", "%3F", "%23"], ...] = ()  # what a path may hold besides
 
 
+class ExternalSettings(Section):
+    """``[external]``: whose subrequests are believed about the requests that their own proxy is asked; none: off."""
+
+    trusted_peers: tuple[Network, ...] = ()
+
+
 class PlanSettings(Section):
     """``[support]``: how the support window is read."""
 
@@ -392,6 +399,7 @@ class Settings(Section):
     identity: IdentitySettings
     location: LocationSettings
     support: PlanSettings = PlanSettings()
+    external: ExternalSettings = ExternalSettings()
     store: Annotated[tuple[StoreSettings, ...], Field(min_length=1)]
     route: Annotated[tuple[RouteSettings, ...], Field(min_length=1)]
 
@@ -621,10 +629,31 @@ def _contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, 
         yield from _tls_contradictions(door.get("tls"))
     if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
         yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
+    yield from _external_contradictions(document.get("external"), door if isinstance(door, dict) else {})
     state = document.get("state")
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):
         yield "state.url", "got another database; expected sqlite:///path (PostgreSQL is not supported by this version)"
+
+
+def _external_contradictions(external: Any, door: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A peer that is not believed about addresses would lend its own location to everybody who comes through it."""
+    peers = _networks(external.get("trusted_peers") if isinstance(external, dict) else None)
+    proxies = _networks(door.get("trusted_proxies"))
+    for peer in peers:
+        if not any(proxy.version == peer.version and peer.subnet_of(cast(Any, proxy)) for proxy in proxies):
+            yield "external.trusted_peers", f"got {str(peer)!r}; expected a part of gateway.trusted_proxies, too"
+    if peers and door.get("forwarding_header") == "none":
+        yield "gateway.forwarding_header", "got 'none'; expected the header that external.trusted_peers send"
+
+
+def _networks(items: Any) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Those of a list that are networks; the others are a fault of their own."""
+    found = []
+    for item in items if isinstance(items, list) else []:
+        with contextlib.suppress(ValueError):
+            found.append(ipaddress.ip_network(item))
+    return found
 
 
 def _tls_contradictions(tls: Any) -> Iterator[tuple[str, str]]:
@@ -672,7 +701,7 @@ def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
     urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
     allow = route.get("allow")
     encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
-    if encoded and urls.get(str(route.get("store")), "").startswith(("ftp", "sftp")):
+    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp")):
         yield f"got {', '.join(map(repr, encoded))} for a store that paths are decoded for; expected an HTTP store"
 
 

@@ -33,7 +33,3 @@ class Addresses:
         known = self._avoided_until_s.get(address, now_s) > now_s
         self._avoided_until_s[address] = now_s + AVOIDED_S
         return not known
-
-    def worked(self, address: Address) -> None:
-        """Whatever was wrong with it is over."""
-        self._avoided_until_s.pop(address, None)

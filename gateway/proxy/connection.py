@@ -277,7 +277,8 @@ class StoreConnection(asyncio.Protocol):
             self._keeps = False
             self._wake()
             return
-        if not 100 <= self.status <= 599 or not _NOT_IN_A_REASON.isdisjoint(self.reason):
+        is_text = self.reason.isprintable() or _NOT_IN_A_REASON.isdisjoint(self.reason)
+        if not (is_text and 100 <= self.status <= 599):
             raise ValueError("not a status line")
         if self.status < 200:
             self._interim += 1
@@ -286,7 +287,9 @@ class StoreConnection(asyncio.Protocol):
             return
         if self._parser.get_http_version() not in _VERSIONS:
             raise ValueError("another version of HTTP")
-        encoding, length = self._framing()
+        encoding, length = self.headers.get("Transfer-Encoding"), self.headers.get("Content-Length")
+        if encoding is not None or self.status == 204:
+            self._judge_framing(length)
         self._until_close = encoding is None and length is None
         self.small = length is not None and int(length) <= SMALL_BODY_BYTES
         self._head = True
@@ -295,17 +298,13 @@ class StoreConnection(asyncio.Protocol):
         elif not self.small:
             self._wake()
 
-    def _framing(self) -> tuple[str | None, str | None]:
-        """Transfer encoding and length of the answer (RFC 9112 §6)."""
-        encodings = self.headers.getall("Transfer-Encoding", ())
-        length = self.headers.get("Content-Length")
-        if not encodings:
-            self._keeps = self._keeps and not (self.status == 204 and length not in (None, "0"))
-            return None, length
-        if [each.strip().lower() for each in encodings] != ["chunked"] or self._parser.get_http_version() == "1.0":
+    def _judge_framing(self, length: str | None) -> None:
+        """A transfer encoding has to be the one that can be, and a 204 ought not to announce a body (RFC 9112 §6)."""
+        encodings = [each.strip().lower() for each in self.headers.getall("Transfer-Encoding", ())]
+        if encodings and (encodings != ["chunked"] or self._parser.get_http_version() == "1.0"):
             raise ValueError("a transfer encoding that was not asked for, or that cannot be")
-        self._keeps = self._keeps and self.status != 204
-        return "chunked", length
+        if self.status == 204 and (encodings or length not in (None, "0")):
+            self._keeps = False
 
     def on_body(self, data: bytes) -> None:
         if self._bodiless or not self._head:

@@ -40,6 +40,7 @@ CACHING = ("Cache-Control", "Expires", "Age", "Pragma", "Surrogate-Control", "CD
 _FRAMING_ALIASES = frozenset(("content-length", "transfer-encoding", "host", "connection"))
 _PLAIN = re.compile(r"[!-$&-~]*")
 _NO_NAMES: frozenset[str] = frozenset()
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{0,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # empty: HTTP/1.0 has none
 MAX_RANGES = 16
 
 
@@ -47,11 +48,20 @@ def ambiguity(headers: CIMultiDictProxy[str], *, upgrading: bool = False) -> str
     """What makes a request readable in two ways, or "": an aliased framing header, an upgrade, a bomb of ranges."""
     if _has_framing_alias(tuple(headers)):
         return "a framing header came in another spelling; expected its standard name"
+    if not _is_host(headers.get("Host", "")):
+        return "the Host header is not a name or address with or without a port; send one"
+    if any(value.strip().lower() != "chunked" for value in headers.getall("Transfer-Encoding", ())):
+        return "a transfer encoding other than chunked came; send the body chunked or with its length"
     if "Upgrade" in headers and not upgrading:
         return "an Upgrade came to something else than a WebSocket; this door speaks HTTP/1.1 and WebSocket"
     if ",".join(headers.getall("Range", ())).count(",") >= MAX_RANGES:
         return f"too many ranges came; expected at most {MAX_RANGES}"
     return ""
+
+
+@lru_cache(maxsize=1_024)  # clients send the same host again and again
+def _is_host(value: str) -> bool:
+    return _HOST.fullmatch(value) is not None
 
 
 @lru_cache(maxsize=1_024)  # clients send the same names again and again

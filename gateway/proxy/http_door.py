@@ -112,7 +112,9 @@ class HttpDoor:
         except StoreUnreachable as error:
             outcome, status = "unreachable", error.status
             return answer(_upstream_problem(error, decision), request)
-        except (StoreCut, ClientCut, Capped, NotAFrame, ConnectionError) as error:
+        except ClientCut as error:
+            return answer(_client_problem(error, decision), request)
+        except (StoreCut, Capped, NotAFrame, ConnectionError) as error:
             outcome = "capped" if isinstance(error, Capped) else "cut"
             return _break_off(request)
         except asyncio.CancelledError:
@@ -183,7 +185,7 @@ def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Appr
     """
     given = request.headers
     method, upgrading = request.method, websocket.is_asked_for(given)
-    ambiguity = headers.ambiguity(given, upgrading=upgrading)
+    ambiguity = _version_fault(request) or headers.ambiguity(given, upgrading=upgrading)
     if upgrading and not ambiguity:
         ambiguity = websocket.fault(method, request.version, given, origins)
         method = method if ambiguity else websocket.METHOD
@@ -203,6 +205,13 @@ def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Appr
         ambiguity=ambiguity,
         certificate=getattr(request.protocol, "certificate", ""),
     )
+
+
+def _version_fault(request: web.BaseRequest) -> str:
+    """HTTP/1.1, or 1.0 without what it does not know (RFC 9112 §6.1)."""
+    if request.version == (1, 1) or (request.version == (1, 0) and "Transfer-Encoding" not in request.headers):
+        return ""
+    return "the request is not HTTP/1.1, or HTTP/1.0 with a transfer encoding; this door speaks HTTP/1.1"
 
 
 def _peer(request: web.BaseRequest) -> str:
@@ -254,6 +263,10 @@ def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:
         detail=str(error),
         decision=decision.id,
     )
+
+
+def _client_problem(error: ClientCut, decision: Decision) -> Problem:
+    return Problem(status=400, rule="malformed", title="Not one meaning", detail=str(error), decision=decision.id)
 
 
 _UNRECORDED = Problem(

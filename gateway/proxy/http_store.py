@@ -167,7 +167,8 @@ class HttpStore:
         elif outgoing.method in _WITH_BODY and "Content-Length" not in outgoing.headers:
             lines.append("Content-Length: 0\r\n")
         head = "".join(lines)
-        if head.count("\n") != len(lines) or head.count("\r") != len(lines) or "\0" in head:
+        one_each = head.count("\n") == head.count("\r") == len(lines) and len(lines[0].split()) == 3
+        if not one_each or "\0" in head:
             raise StoreUnreachable(502, "the request cannot be put in one way only")
         return f"{head}\r\n".encode("utf-8", "surrogateescape")
 

@@ -114,14 +114,11 @@ class ConnectionPool:
         cause: Exception
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                connection = await self._connect_to(address, (due_s - loop.time()) / left)
+                return await self._connect_to(address, (due_s - loop.time()) / left)
             except TimeoutError as error:
                 failure, cause = StoreUnreachable(504, f"the store {self._store} did not answer in time"), error
             except (OSError, UnicodeError) as error:  # TLS errors are the former, names that cannot be the latter
                 failure, cause = StoreUnreachable(502, f"the store {self._store} cannot be reached"), error
-            else:
-                self._addresses.worked(address)
-                return connection
             self.avoid(address, str(cause) or "it did not answer in time")
         raise failure from cause
 

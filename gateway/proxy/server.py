@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.attempt import Approach
 from gateway.checkpoint import Checkpoint
@@ -185,6 +185,7 @@ class DoorConnection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         count = self._request_count
         super().data_received(data)
+        self._fail_body_under_way()
         if not data:  # only to parse what came before
             return
         self._read_s = self._loop.time()
@@ -192,6 +193,14 @@ class DoorConnection(RequestHandler):
             self._head_s = None
         elif self._head_s is None and self._waiter is not None:
             self._head_s = self._read_s
+
+    def _fail_body_under_way(self) -> None:
+        """Tell whoever reads a body that the rest of it cannot be read; aiohttp's parser keeps that to itself."""
+        request = self._current_request
+        if request is None or request.content.is_eof():
+            return
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            request.content.set_exception(web.RequestPayloadError("the body cannot be read in one way only"))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         self._read_s = self._loop.time()  # that nothing came until now was our own doing

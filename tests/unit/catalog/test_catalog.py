@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -91,3 +92,74 @@ def test_method_that_is_not_forwarded_is_refused(catalog: Catalog, method: str) 
     """An unknown method is Malformed on a route."""
     with pytest.raises(Malformed, match="forwarded"):
         catalog.classify(method, "", "/fixed", headers())
+
+
+def opting(**given: Any) -> Catalog:
+    """Two routes, of which one opts in."""
+    known = Customers()
+    known.put(Customer("acme", "Acme"))
+    opened = {"path": "/open/{kind}/{customer}/{rest...}", "allow": ["%2F", ";"], **given}
+    tables = ({"path": "/shut/{customer}/{rest...}"}, opened)
+    routes = [RouteSettings.model_validate({"store": "crm", "data_class": "case", **table}) for table in tables]
+    return Catalog(RouteTable(routes), known)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/open/x/acme/a%2fb;c?q=%2F", "/open/x/acme/a%2Fb;c"),
+        ("/open/x/acme/./d/../a%2Fb", "/open/x/acme/a%2Fb"),
+        ("/open/x/acme/plain", "/open/x/acme/plain"),
+        ("/shut/acme/plain", "/shut/acme/plain"),
+    ],
+)
+def test_route_that_opts_in_keeps_what_others_refuse(raw: str, path: str) -> None:
+    """Its targets have the same one form, special forms included."""
+    assert opting().read(raw, "", max_bytes=100).path == path
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "/shut/acme/a%2Fb",  # the route does not opt in
+        "/nowhere/a%2Fb",  # there is no route
+        "/open/x/acme/a%25b",  # it opts in to something else
+        "/open/x/acme/a%5Cb",
+        "/open/x/acme%2Fy/z",  # the customer's name
+        "/open/x/acme;y/z",
+        "/open/x%2Fy/acme/z",  # before it, it could shift which segment names the customer
+        "/open/x;y/acme/z",
+        "/open/x/acme/..;/borealis",
+        "/open/x/acme/a%2F..%2Fb",
+        "/shut/acme/../../open/x/acme%2Fy",  # judged where it leads to
+        "/open/x/acme/../../../shut/acme/a%2Fb",
+        "/open%2Fx/acme/z",
+    ],
+)
+def test_what_a_route_did_not_opt_in_to_is_refused(raw: str) -> None:
+    """An opt-in holds for its own route, behind the customer's name, and never lets a segment be left."""
+    with pytest.raises(Malformed):
+        opting().read(raw, "", max_bytes=100)
+
+
+def test_an_opt_in_holds_for_its_host_only() -> None:
+    """Routes that differ by host alone do not lend each other what they allow."""
+    catalog = opting(host="open.test")
+    assert catalog.read("/open/x/acme/a%2Fb", "OPEN.test:80", max_bytes=100).path == "/open/x/acme/a%2Fb"
+    with pytest.raises(Malformed):
+        catalog.read("/open/x/acme/a%2Fb", "shut.test", max_bytes=100)
+
+
+def test_without_an_opt_in_the_refusal_is_the_first_one() -> None:
+    """The message names what came, whether or not other routes could take it."""
+    with pytest.raises(Malformed, match="%2F"):
+        opting().read("/shut/acme/a%2Fb", "", max_bytes=100)
+    with pytest.raises(Malformed, match="longer than 100"):
+        opting().read("/open/x/acme/" + "a%2Fb" * 30, "", max_bytes=100)
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
+def test_method_that_is_never_forwarded_is_refused_without_a_route_too(catalog: Catalog, method: str) -> None:
+    """Where there is no route there is no exception."""
+    with pytest.raises(Malformed, match="never forwarded"):
+        catalog.classify(method, "", "/nowhere", headers())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gateway.catalog import Action, Route, RouteTable
 from gateway.errors import ConfigurationError, Malformed
-from gateway.settings import RouteSettings
+from gateway.settings import RouteSettings, parse
 
 
 def route(path: str = "/x", **given: Any) -> RouteSettings:
@@ -268,3 +270,39 @@ def test_table_agrees_with_the_naive_reading(templates: list[str], path: str) ->
         return
     matched = table.match(path, "")
     assert expected == ([matched[0].template] if matched else [])
+
+
+@pytest.mark.parametrize(
+    ("url", "allow", "refused"),
+    [
+        ("ftp://h/", ["%2F"], ["%2F"]),
+        ("FTP://h/", [";", "%25"], ["%25"]),
+        ("ftps://h/", ["%2F", "%5C"], ["%2F", "%5C"]),
+        ("sftp://h/", ["%3F"], ["%3F"]),
+        ("ftp://h/", [";"], []),
+        ("ftp://h/", [], []),
+        ("https://h/", [";", "%2F", "%25"], []),
+    ],
+)
+def test_store_that_decodes_paths_allows_no_encoded_form(url: str, allow: list[str], refused: list[str]) -> None:
+    """For FTP a path is decoded, and would then be another one than was judged: one line, and no start."""
+    document = {
+        "policy": {"directory": ".", "home": ["US"]},
+        "identity": {"issuer": [{"issuer": "i", "audience": "a", "jwks": "k.json", "algorithms": ["ES256"]}]},
+        "location": {"country_database": "c.mmdb"},
+        "store": [{"name": "files", "url": url, "country": "US"}],
+        "route": [{"path": "/{customer}/{rest...}", "store": "files", "data_class": "case", "allow": allow}],
+    }
+    try:
+        told = parse(document, path=Path("gateway.toml"), environ={}) and ()
+    except ConfigurationError as error:
+        told = error.problems
+    expected = f"gateway.toml: route[0].allow: got {', '.join(map(repr, refused))} for a store"
+    assert [line.startswith(expected) for line in told] == [True] * bool(refused)
+
+
+@pytest.mark.parametrize("form", ["%2f", "%00", "%0A", "/", "..", "%2E", ""])
+def test_what_no_store_needs_cannot_be_opted_in_to(form: str) -> None:
+    """Controls, dots and other spellings are no choice."""
+    with pytest.raises(ValidationError):
+        route(allow=[form])

@@ -9,6 +9,7 @@ import string
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
@@ -148,6 +149,66 @@ def test_opting_in_allows_only_what_it_names(raw: str, opted: str) -> None:
     assert read(raw, allow=frozenset({opted})).path == raw
     with pytest.raises(Malformed):
         read(raw, allow=others)
+
+
+EVERY_FORM = frozenset({";", "%2F", "%5C", "%3B", "%25", "%3F", "%23"})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("/a/..;", "/a/..;/b", "/a/..;x=1/b", "/a/%2e%2e;/b", "/a/.;/b", "/a/b;..", "/a/;x", "/a/;x/b", "/a/b;;c"),
+        *("/a/..%2Fb", "/a/b%2F..", "/a/b%2f%2e%2e", "/a/b%2F.%2Fc", "/a/%2Fetc", "/a/%2F", "/a/b%2F%2Fc", "/%2Fgw"),
+        *("/a/..%5Cb", "/a/b%5C..", "/a/%5Cb", "/a/..%3Bb", "/a/..%3Fb", "/a/..%23b", "/a/b%2F..;c", "/a/b%3B%2Fc"),
+        *("/a/%252e%252e", "/a/%252e", "/a/%25252e%25252e", "/a/.%252e", "/a/b%252F..", "/a/%252Fb", "/a/..%253Bb"),
+        *("/a/%252%35252e.", "/a/%252%25352e%252%25352e", "/a/%" + "25" * 9 + "2e."),
+        *("/a/b%2500", "/a/b%250d%250a", "/a/b%2509", "/a/b%257f", "/a/b%25252500", "/a/%25c0%25ae", "/a/%25ff"),
+        *("/a/b%2F%00", "/a/b;%0A", "/a/b%2F\\", "/a/b;#c"),
+    ],
+)
+def test_whatever_is_opted_in_no_reading_leaves_its_segment(raw: str) -> None:
+    """However often a store decodes, and wherever it cuts: no dot segment, no empty one, no control, no damage."""
+    with pytest.raises(Malformed):
+        read(raw, allow=EVERY_FORM)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("/a/b%2Fc", "/a/b%2F", "/a/b;c=d;e", "/a/b;", "/a/..b;c", "/a/...;c", "/a/100%25", "/a/%25zz", "/a/b%2F...c"),
+        *("/a/b%252Fc", "/a/b%252525", "/a/b%5Cc", "/a/b%3Fc", "/a/b%23c", "/a/b%3Bc", "/a/%25C3%25A9", "/a/.b%2F.c"),
+    ],
+)
+def test_what_is_opted_in_keeps_its_form(raw: str) -> None:
+    """It is another name than what it would decode to, and never decoded here."""
+    assert read(raw, allow=EVERY_FORM) == Target(raw, "")
+
+
+@pytest.mark.parametrize(("raw", "allow"), [("/a%252Fb", {"%25"}), ("/a%2F%25b", {"%2F"}), ("/a%253Bb", {"%25", ";"})])
+def test_what_a_second_decoding_shows_is_opted_in_to_as_well(raw: str, allow: set[str]) -> None:
+    """A percent sign is not a way around the other separators."""
+    with pytest.raises(Malformed):
+        read(raw, allow=frozenset(allow))
+
+
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, "%2F", "%5c", "%3B", "%3f", "%23", "25", "2e", "2F", "%", "..;", "%252e"]),
+        max_size=12,
+    )
+)
+@settings(max_examples=400, deadline=None)
+def test_opted_in_form_stays_inside_however_it_is_read(pieces: list[str]) -> None:
+    """Decoded any number of times, and cut at everything that separates anywhere, it holds no dot segment."""
+    try:
+        target = read("/" + "".join(pieces), allow=EVERY_FORM)
+    except Malformed:
+        return
+    assert read(target.path, allow=EVERY_FORM) == target
+    text = target.path
+    for _ in range(20):
+        assert not {".", ".."} & set(re.split(r"[/\\;?#]", text))
+        text = unquote(text)
 
 
 def test_target_at_the_limit_passes_and_one_longer_is_refused() -> None:

@@ -176,7 +176,28 @@ def test_framing_header_in_another_spelling_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "Host", "Connection", "X_Tenant", "X.Y"])
 def test_other_header_is_not_mistaken_for_one(name: str) -> None:
     """The standard names are what the door reads; other underscores do no harm."""
-    assert ambiguity(given_as((name, "5"))) == ""
+    assert ambiguity(given_as((name, "chunked" if name == "Transfer-Encoding" else "5"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "well"),
+    [
+        *((host, True) for host in ("", "gw.test", "gw.test.", "10.0.0.1:80", "[::1]:8080", "a_b")),
+        *(
+            (host, False)
+            for host in ("a/b", "user@gw", "gw:port", "gw test", "[::1", "gw,other", "gw#x", "gw\\x", "gé")
+        ),
+    ],
+)
+def test_host_is_a_name_or_an_address(host: str, well: bool) -> None:
+    """A path, a user or a second host in it could send a reader elsewhere (RFC 9110 §7.2)."""
+    assert (ambiguity(given_as(("Host", host))) == "") is well
+
+
+@pytest.mark.parametrize("value", [",chunked", "gzip, chunked", "identity", "chunked, chunked", "xchunked", ""])
+def test_another_transfer_encoding_is_refused(value: str) -> None:
+    """RFC 9112 §6.1: only one is known here."""
+    assert "transfer encoding" in ambiguity(given_as(("Transfer-Encoding", value)))
 
 
 @pytest.mark.parametrize("value", ["h2c", "websocket", "foo", ""])

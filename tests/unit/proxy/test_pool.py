@@ -25,15 +25,13 @@ def test_addresses_take_turns() -> None:
 
 
 def test_an_address_that_failed_is_tried_last_for_a_while() -> None:
-    """It comes after all others, until its time is over or it has worked again."""
+    """It comes after all others until its time is over; that it failed is news only once."""
     addresses = Addresses([A, B, C])
     assert addresses.failed(B, 0.0)
     assert not addresses.failed(B, 1.0)
     assert {addresses.in_order(2.0)[2] for _ in range(3)} == {B}
     assert {addresses.in_order(1.0 + AVOIDED_S)[0] for _ in range(3)} == {A, B, C}
-    addresses.failed(B, 100.0)
-    addresses.worked(B)
-    assert {addresses.in_order(100.0)[0] for _ in range(3)} == {A, B, C}
+    assert addresses.failed(B, 1.0 + AVOIDED_S)
 
 
 @given(st.lists(st.sampled_from([A, B, C])), st.floats(0, 20))
@@ -125,22 +123,6 @@ async def test_an_address_that_failed_is_not_asked_again_at_once() -> None:
                 await asyncio.sleep(0.02)
                 assert await received(await store.exchange(asking())) == b"ok"
             assert (back.connections, raw.connections) == (0, 4)
-
-
-async def test_an_address_that_works_again_comes_before_one_that_has_not() -> None:
-    """What was wrong with it is forgotten, although its time is not over."""
-    with nobody() as one, nobody() as other:
-        ports = [int(address.rpartition(":")[2]) for address in (one, other)]
-    async with facing("http://crm.test", addresses=[one, other]) as store:
-        with pytest.raises(StoreUnreachable):
-            await store.exchange(asking())
-        async with listening(*[closing(OK)] * 5, port=ports[0]) as back:
-            assert await received(await store.exchange(asking())) == b"ok"
-            async with listening(port=ports[1]) as late:
-                for _ in range(4):
-                    await asyncio.sleep(0.02)
-                    assert await received(await store.exchange(asking())) == b"ok"
-                assert (back.connections, late.connections) == (5, 0)
 
 
 async def test_an_address_of_ipv6_is_connected_to() -> None:
