@@ -29,6 +29,7 @@ BACKLOG = 1_024
 ACCEPTED_AT_ONCE = 64  # before those who are there already get a turn
 FAREWELL_S = 5.0  # for the end of a TLS connection to be confirmed
 BREATH_S = 1.0  # before accepting again where the system has no room for another connection
+SETTLE_S = 0.1
 
 
 class Reception(Protocol):
@@ -64,11 +65,12 @@ class DoorSite(web.BaseSite):
         host, port: an IP address; port 0 is any free one.
     """
 
-    __slots__ = ("_host", "_port", "_reception")
+    __slots__ = ("_entrance", "_host", "_port", "_reception")
 
     def __init__(self, runner: web.BaseRunner, server: Reception, host: str, port: int) -> None:
         super().__init__(runner)
         self._reception, self._host, self._port = server, host, port
+        self._entrance: Entrance | None = None
 
     @property
     def name(self) -> str:
@@ -84,7 +86,14 @@ class DoorSite(web.BaseSite):
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         listening = socket.create_server((self._host, self._port), family=family, backlog=BACKLOG)
         # aiohttp asks for the two things of an asyncio.Server that an Entrance has.
-        self._server = Entrance(self._reception, listening)  # type: ignore[assignment]
+        self._entrance = Entrance(self._reception, listening)
+        self._server = self._entrance  # type: ignore[assignment]
+
+    async def stop(self) -> None:
+        """Listen no longer. Who was let in a moment ago still has its request read, before aiohttp lets go of all."""
+        await super().stop()
+        if self._entrance:
+            await self._entrance.settle()
 
 
 class Entrance:
@@ -96,15 +105,22 @@ class Entrance:
         self._server = server
         self._listening = listening
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._arrivals: dict[asyncio.Task[None], Arrival] = {}
         self._open()
 
     def close(self) -> None:
         """Listen no longer, and end what has not become HTTP."""
         self._loop.remove_reader(self._listening)
         self._listening.close()
-        for task in self._tasks:
-            task.cancel()
+        for task, arrival in self._arrivals.items():
+            if not arrival.handed_on:  # else the socket is its transport's already, and must not be closed under it
+                task.cancel()
+
+    async def settle(self) -> None:
+        """Give those who are in a moment to be heard."""
+        if self._arrivals:
+            await asyncio.wait(self._arrivals, timeout=SETTLE_S)
+        await asyncio.sleep(SETTLE_S)
 
     def _open(self) -> None:
         if self._listening.fileno() >= 0:
@@ -123,19 +139,25 @@ class Entrance:
                 return
             connection.setblocking(False)
             if self._server.places.take():
-                task = self._loop.create_task(Arrival(self._server, connection, str(address[0])).receive())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                arrival = Arrival(self._server, connection, str(address[0]))
+                task = self._loop.create_task(arrival.receive())
+                self._arrivals[task] = arrival
+                task.add_done_callback(self._arrivals.pop)
             else:
                 self._server.closed("connections")
                 connection.close()
 
 
 class Arrival:
-    """One connection, until HTTP begins on it; it holds a place already."""
+    """One connection, until HTTP begins on it; it holds a place already.
+
+    Attributes:
+        handed_on: whether its socket has a transport, or is about to.
+    """
 
     def __init__(self, server: Reception, connection: socket.socket, peer: str) -> None:
         self._server = server
+        self.handed_on = False
         self._connection = connection
         self._peer = peer
         self._held: list[tuple[Places, Hashable]] = [(server.places, "")]
@@ -194,6 +216,7 @@ class Arrival:
         return True
 
     async def _hand_on(self, client: str) -> bool:
+        self.handed_on = True
         context = self._server.tls_context
         patience: dict[str, float] = {}
         if context:

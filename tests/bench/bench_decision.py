@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import uvloop
 
-from gateway.app import checkpoint_of, open_rooms
 from gateway.attempt import Approach
 from gateway.checkpoint import Checkpoint
 from gateway.clock import SystemClock
@@ -25,6 +24,7 @@ from gateway.demo.world import SAM, make_world
 from gateway.identity import Authenticator, Revocations
 from gateway.ledger import Entry, seal
 from gateway.proxy.key_fetcher import KeyFetcher
+from gateway.rooms import checkpoint_of, open_rooms
 
 SEEN_US, FIRST_US = 5, 150
 

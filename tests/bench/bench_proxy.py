@@ -143,11 +143,14 @@ async def _gateway(store: str, folder: Path) -> None:
     from gateway.clock import SystemClock
     from gateway.demo.stores import Addresses
     from gateway.demo.world import SAM, make_world
+    from gateway.settings import LimitSettings
 
     addresses = Addresses(store, store, store, "ftp://127.0.0.1:1/")
     world = make_world(folder, addresses, clock=SystemClock(), ports=(0, 0))
     (folder / "token").write_text(world.token(SAM))
-    async with build(world.settings) as gateway:
+    limits = LimitSettings(subject_concurrency=max(CLIENTS))  # they are all the same person
+    door = world.settings.gateway.model_copy(update={"limits": limits})
+    async with build(world.settings.model_copy(update={"gateway": door})) as gateway:
         print(f"http://127.0.0.1:{gateway.door_port}", flush=True)
         await asyncio.Event().wait()
 
