@@ -233,9 +233,8 @@ async def _listen(
 
 async def _listen_control(stack: contextlib.AsyncExitStack, gateway: Gateway) -> int:
     app = control_app(lambda: _readiness(gateway), gateway.metrics, lambda: gateway.engine.external)
-    # What another proxy was asked comes in a subrequest, so its target has to fit into a header.
-    limits = {"max_line_size": MAX_HEADER_BYTES, "max_field_size": MAX_HEADER_BYTES}
-    runner = web.AppRunner(app, access_log=None, **limits)
+    # What another proxy was asked comes in a subrequest: its target in a header or behind a prefix, and its token.
+    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES)
     return await _listen(stack, runner, gateway.engine.settings.gateway.control, partial(web.TCPSite, runner))
 
 

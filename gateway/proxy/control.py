@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from gateway.proxy.external import ENVOY_PREFIX, ExternalAuthorization
 from gateway.proxy.metrics import Metrics
@@ -13,12 +14,9 @@ from gateway.proxy.metrics import Metrics
 READINESS: web.AppKey[Callable[[], Mapping[str, str]]] = web.AppKey("readiness", Callable[[], Mapping[str, str]])  # type: ignore[arg-type]  # a Callable is no class, yet a good name
 METRICS = web.AppKey("metrics", Metrics)
 External = Callable[[], ExternalAuthorization]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def control_app(
-    readiness: Callable[[], Mapping[str, str]], metrics: Metrics, external: External
-) -> web.Application:
+def control_app(readiness: Callable[[], Mapping[str, str]], metrics: Metrics, external: External) -> web.Application:
     """The application of the control listener.
 
     Args:
@@ -37,7 +35,7 @@ def control_app(
     return app
 
 
-def _envoy(external: External) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _envoy(external: External) -> Middleware:
     """Envoy puts the original path behind the prefix: whatever that is, no other route may answer it."""
 
     @web.middleware

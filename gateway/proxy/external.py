@@ -5,7 +5,8 @@ Before it forwards a request, such a proxy asks here, with a subrequest that say
 * ``nginx``: ``auth_request``; the original request stands in ``X-Original-Method``, ``-Host`` and ``-URI``;
 * ``forward``: ``forward_auth`` of Caddy, ForwardAuth of Traefik, and HAProxy by a small action of its own; the original
   request stands in ``X-Forwarded-Method``, ``-Host`` and ``-Uri``;
-* ``envoy``: ``ext_authz`` over HTTP; the subrequest has the original method, host, and path behind :data:`ENVOY_PREFIX`.
+* ``envoy``: ``ext_authz`` over HTTP; the subrequest has the original method and host, and its path behind
+  :data:`ENVOY_PREFIX`.
 
 Invariants: what a subrequest says of the original one is believed only from a configured peer, and only once; the
 proxy passes the path on as it came, so that one which is not in its canonical form already is refused; whatever is
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.attempt import Approach, Decision
 from gateway.checkpoint import Checkpoint
@@ -136,6 +138,7 @@ class ExternalAuthorization:
             host=original.host,
             peer=peer,
             ambiguity=ambiguity,
+            certificate="",
         )
 
     def _trusts(self, peer: str) -> bool:
@@ -167,13 +170,13 @@ def _ambiguity(request: web.BaseRequest, original: Original) -> str:
     given = request.headers
     if "Upgrade" in given or original.method == websocket.METHOD:
         return "an Upgrade came; a tunnel through another proxy could not be ended, so none is permitted"
-    if "," in original.host:
-        return "the host is a list; expected the one that the request is for"
     if any("_" in name or "." in name for name in given):
         return "a header's name holds a '_' or a '.', which some stores take for a '-'; expected the proxy to drop it"
     if any(name in given for name in _OVERRIDES):
         return f"a header overrides the method or the path; expected none of {', '.join(_OVERRIDES)}"
-    return headers.ambiguity(given)
+    original_headers = CIMultiDict(given)
+    original_headers["Host"] = original.host
+    return headers.ambiguity(CIMultiDictProxy(original_headers))
 
 
 def _peer(request: web.BaseRequest) -> str:
