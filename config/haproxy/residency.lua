@@ -36,13 +36,19 @@ local function subrequest(txn)
     return headers
 end
 
+-- The first value of a header of an answer, or "".
+local function first(answer, name)
+    local values = answer.headers and answer.headers[name]
+    return values and (values[0] or values[1]) or ""
+end
+
 local function deny(txn, answer)
     local reply = txn:reply()
     reply:set_status(answer.status, answer.reason)
     for _, name in ipairs({ "content-type", "www-authenticate", "retry-after", "residency-decision", "cache-control" }) do
-        local values = answer.headers[name]
-        if values then
-            reply:add_header(name, values[0] or values[1])
+        local value = first(answer, name)
+        if value ~= "" then
+            reply:add_header(name, value)
         end
     end
     reply:set_body(answer.body or "")
@@ -51,22 +57,19 @@ end
 
 core.register_action("residency_authorize", { "http-req" }, function(txn, address)
     local answer = core.httpclient():get{ url = address, headers = subrequest(txn), timeout = TIMEOUT_MS }
-    local given = answer.headers or {}
-    local decision = given["residency-decision"]
-    if answer.status ~= 200 or not decision then
+    local decision = first(answer, "residency-decision")
+    if answer.status ~= 200 or not string.match(decision, "^[%x-]+$") then
         if answer.status == 401 or answer.status == 403 or answer.status == 400 or answer.status == 503 then
             deny(txn, answer)
         end
         return
     end
     for _, name in ipairs(TOLD) do
-        local values = given[name]
-        txn.http:req_set_header(name, values and (values[0] or values[1]) or "")
+        txn.http:req_set_header(name, first(answer, name))
     end
-    local obligations = given["residency-obligations"]
-    if obligations and string.find(obligations[0] or obligations[1], "no-store", 1, true) then
+    if string.find(first(answer, "residency-obligations"), "no-store", 1, true) then
         txn:set_var("txn.residency_no_store", true)
     end
-    txn:set_var("txn.residency_decision", decision[0] or decision[1])
+    txn:set_var("txn.residency_decision", decision)
     txn:set_var("txn.residency_permitted", true)
 end, 1)

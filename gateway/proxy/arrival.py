@@ -152,7 +152,7 @@ class Arrival:
     """One connection, until HTTP begins on it; it holds a place already.
 
     Attributes:
-        handed_on: whether its socket has a transport, or is about to.
+        handed_on: whether its socket is its transport's, or about to be, with nothing to wait for.
     """
 
     def __init__(self, server: Reception, connection: socket.socket, peer: str) -> None:
@@ -216,8 +216,8 @@ class Arrival:
         return True
 
     async def _hand_on(self, client: str) -> bool:
-        self.handed_on = True
         context = self._server.tls_context
+        self.handed_on = context is None  # a TLS handshake may take long, and is ended with the rest
         patience: dict[str, float] = {}
         if context:
             timeout_s = self._server.settings.limits.header_timeout_s
