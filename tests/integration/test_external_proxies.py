@@ -443,13 +443,17 @@ def vectors(name: str) -> list[dict[str, str]]:
     return json.loads((DATA / name).read_text("utf-8"))["vectors"]
 
 
-async def test_targets_that_the_door_is_tried_with_reach_nobody_else(proxied: Proxied) -> None:
-    """None of them makes a way from a permitted path to a denied one."""
+@pytest.mark.parametrize(("person", "source"), [(RAJ, ABROAD), (SAM, HOME)], ids=["abroad", "home"])
+async def test_targets_that_the_door_is_tried_with_arrive_as_judged(
+    proxied: Proxied, person: Person, source: str
+) -> None:
+    """Whom the path is denied to, none of them is a way to it; for others, what arrives is what was judged."""
     for vector in vectors("paths.json"):
         target = vector["raw"].replace("/private", DENIED).replace("/public", PERMITTED)
-        with contextlib.suppress(UnicodeEncodeError):
-            await proxied.ask(RAJ, target)
-    assert [request.target for request in proxied.store.requests if "cases" in request.target.partition("?")[0]] == []
+        await proxied.ask(person, target, source=source)
+    paths = {request.target.partition("?")[0] for request in proxied.store.requests}
+    assert {path for path in paths if "cases" in path} == (paths if person is SAM else set())
+    assert bool(paths) == (person is SAM)
     proxied.reconcile()
 
 
@@ -462,6 +466,7 @@ async def test_framing_that_the_door_is_tried_with_smuggles_nothing(proxied: Pro
         raw = raw.replace(b"Host: gw.test", b"Host: gw.test\r\nAuthorization: Bearer " + token)
         with contextlib.suppress(TimeoutError):  # some wait for more, as they announced it
             await send(proxied.port, raw, source=ABROAD, patience_s=0.3)
+    assert proxied.store.requests
     assert [request.target for request in proxied.store.requests if request.target.startswith(DENIED)] == []
     proxied.reconcile()
 
