@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import structlog
 import uvloop
 
+from gateway.masking import MASK, masked
+
 log = structlog.get_logger("gateway")
 Result = TypeVar("Result")
 
 _SECRET_KEY = re.compile(r"authorization|cookie|password|secret|token|credential|api_?key", re.IGNORECASE)
-_SECRET_VALUE = re.compile(r"(?i)\b(bearer|basic)\s+\S+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
-MASK = "***"
 _TRACEBACKS = structlog.processors.ExceptionRenderer(  # without the values of variables: they hold tokens
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
@@ -72,7 +72,7 @@ def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def _masked(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET_VALUE.sub(MASK, value)
+        return masked(value)
     if isinstance(value, dict):
         return {key: MASK if _SECRET_KEY.search(str(key)) else _masked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

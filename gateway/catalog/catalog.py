@@ -69,7 +69,7 @@ class Catalog:
             header: every value of a header, for routes that name the customer in one.
 
         Raises:
-            Malformed: a method that is not forwarded, or a customer header that came twice.
+            Malformed: a method that is not forwarded, or a customer header that came twice or only as far as here.
         """
         if method in NEVER_FORWARDED:
             raise Malformed(f"the method {method} is never forwarded; expected one that reads or changes data")
@@ -78,7 +78,7 @@ class Catalog:
             return Classified(Resource("", "", "", Action.READ, Scope.UNROUTED), None)
         route, named = matched
         if route.customer_header:
-            named = _only(route.customer_header, header(route.customer_header))
+            named = _only(route.customer_header, header)
         action = route.action(method)
         if route.many_customers:
             return Classified(Resource(route.store, route.data_class, "", action, Scope.MANY), route)
@@ -88,7 +88,10 @@ class Catalog:
         return Classified(Resource(route.store, route.data_class, customer[:128], action, scope), route)
 
 
-def _only(name: str, values: Sequence[str]) -> str:
+def _only(name: str, header: Callable[[str], Sequence[str]]) -> str:
+    values = header(name)
+    if any(name.lower() == part.strip().lower() for line in header("Connection") for part in line.split(",")):
+        raise Malformed(f"Connection lists {name}, which says whose data is asked for; send it to the end")
     if len(values) > 1:
         raise Malformed(f"the header {name} came {len(values)} times; expected it once")
     return values[0].strip(" \t") if values else ""  # white space as RFC 9110 §5.6.3 has it, no other

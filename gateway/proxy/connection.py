@@ -92,13 +92,15 @@ class StoreConnection(asyncio.Protocol):
             head: up to and with the empty line.
             bodiless: whatever the answer announces, it has no body, for the request is ``HEAD``.
             upgrading: a 101 may come, after which the connection is a tunnel that ends with it.
-            owing: more is to be written, until :meth:`sent`; meanwhile the store need not answer.
+            owing: more is to be written, until :meth:`sent`; meanwhile the store need not answer. No other exchange
+                follows: a store that leaves a body unread takes it for the next request.
         """
         if self._bodiless:  # the parser still waits for the body that was announced and not sent
             self._parser = httptools.HttpResponseParser(self)
         self._bodiless, self._upgrading, self._owing = bodiless, upgrading, owing
         self.answered = self.whole = self._head = self.small = False
         self._interim = self._barren = 0
+        self._keeps = self._keeps and not owing
         self._active_s = self._loop.time()
         cast(asyncio.Transport, self._transport).write(head)
 

@@ -9,8 +9,7 @@ identity headers, forwarding headers, overrides and their aliases (``X_Auth_User
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -31,24 +30,36 @@ TO_STORE = frozenset(
 
 NEVER_TO_CLIENT = frozenset(
     """connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade alt-svc server
-    x-accel-redirect x-accel-buffering x-accel-expires x-sendfile x-lighttpd-send-file residency-decision
-    residency-subject residency-rule""".split()  # noqa: SIM905
+    x-accel-redirect x-accel-buffering x-accel-expires x-sendfile x-lighttpd-send-file""".split()  # noqa: SIM905
 )
 
-CACHING = ("Cache-Control", "Expires", "Age", "Pragma", "Surrogate-Control", "CDN-Cache-Control")
+CACHING = frozenset(("cache-control", "expires", "age", "pragma", "surrogate-control", "edge-control"))
 
 _FRAMING_ALIASES = frozenset(("content-length", "transfer-encoding", "host", "connection"))
 _PLAIN = re.compile(r"[!-$&-~]*")
 _NO_NAMES: frozenset[str] = frozenset()
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{0,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # empty: HTTP/1.0 has none
 MAX_RANGES = 16
+_DASHES = str.maketrans("_.", "--")
+MAX_HEAD_BYTES = 64 * 1024
+_WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
+
+
+def unasked_body(method: str, headers: CIMultiDictProxy[str]) -> str:
+    """Why a body may not come with this method, or "". Some stores leave it unread and take it for the next request."""
+    if method in _WITHOUT_BODY and ("Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip("0")):
+        return f"a body came with {method}, where it has no meaning that every store shares; send none"
+    return ""
 
 
 def ambiguity(headers: CIMultiDictProxy[str], *, upgrading: bool = False) -> str:
     """What makes a request readable in two ways, or "": an aliased framing header, an upgrade, a bomb of ranges."""
-    if _has_framing_alias(tuple(headers)):
+    names = "\n".join(headers)
+    if len(names) + sum(map(len, headers.values())) > MAX_HEAD_BYTES:
+        return f"the headers are longer than {MAX_HEAD_BYTES} bytes"
+    if ("_" in names or "." in names) and _has_framing_alias(headers):
         return "a framing header came in another spelling; expected its standard name"
-    if not _is_host(headers.get("Host", "")):
+    if _HOST.fullmatch(headers.get("Host", "")) is None:
         return "the Host header is not a name or address with or without a port; send one"
     if any(value.strip().lower() != "chunked" for value in headers.getall("Transfer-Encoding", ())):
         return "a transfer encoding other than chunked came; send the body chunked or with its length"
@@ -59,14 +70,8 @@ def ambiguity(headers: CIMultiDictProxy[str], *, upgrading: bool = False) -> str
     return ""
 
 
-@lru_cache(maxsize=1_024)  # clients send the same host again and again
-def _is_host(value: str) -> bool:
-    return _HOST.fullmatch(value) is not None
-
-
-@lru_cache(maxsize=1_024)  # clients send the same names again and again
-def _has_framing_alias(names: tuple[str, ...]) -> bool:
-    plain = (name.lower().replace("_", "-").replace(".", "-") for name in names if "_" in name or "." in name)
+def _has_framing_alias(names: Iterable[str]) -> bool:
+    plain = (name.lower().translate(_DASHES).strip("-") for name in names if "_" in name or "." in name)
     return not _FRAMING_ALIASES.isdisjoint(plain)
 
 
@@ -98,11 +103,12 @@ def to_client(headers: CIMultiDictProxy[str], *, decision: str, no_store: bool) 
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower not in NEVER_TO_CLIENT and lower not in listed:
-            kept.add(name, value)
+        if lower in NEVER_TO_CLIENT or lower in listed or lower.translate(_DASHES).startswith("residency-"):
+            continue
+        if no_store and (lower in CACHING or lower.endswith("-cache-control")):  # each CDN has one of its own
+            continue
+        kept.add(name, value)
     if no_store:
-        for name in CACHING:
-            kept.popall(name, None)
         kept["Cache-Control"] = "no-store, private"
     kept[DECISION] = decision
     kept["Server"] = SERVER  # else the server library would name itself and its version

@@ -74,7 +74,17 @@ class HttpDoor:
         self._origins = frozenset(origins)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Serve one request."""
+        """Serve one request. Whatever goes wrong, no byte passes that was not decided on, and the client is told."""
+        try:
+            response = await self._serve(request)
+        except Exception:
+            log.exception("request_failed")
+            response = _break_off(request) if request.writer.output_size else answer(_FAILED, request)
+        if not request.content.is_eof():  # what is still to come of the body must not be taken for the next request
+            response.force_close()
+        return response
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         approach = approach_of(request, self._origins)
         try:
             decision = await self._checkpoint.decide(approach)
@@ -138,6 +148,8 @@ class HttpDoor:
             rule=decision.verdict.rules[0],
             decision=decision.id,
         )
+        if attempt.route.customer_header:  # as it was judged, whether or not it may cross
+            kept[attempt.route.customer_header] = attempt.resource.customer
         upgrading = admission.approach.method == websocket.METHOD
         return Outgoing(
             method=request.method,
@@ -166,13 +178,19 @@ class HttpDoor:
             )
             return answered, True
         response = web.StreamResponse(status=incoming.status, reason=incoming.reason, headers=kept)
-        if "Content-Length" not in kept and request.version >= (1, 1) and request.method != "HEAD":
-            response.enable_chunked_encoding()
+        length = kept.get("Content-Length")
+        if length is None and request.method != "HEAD":
+            if request.version >= (1, 1):
+                response.enable_chunked_encoding()
+            else:
+                response.force_close()  # its end is the end of the connection
         await response.prepare(request)
         async for chunk in incoming.chunks:
             if not admission.count_out(len(chunk)):
                 raise Capped
             await response.write(chunk)
+        if _falls_short(request, incoming.status, length, admission.bytes_out):
+            raise StoreCut("the answer is not as long as it said")
         await response.write_eof()
         return response, True
 
@@ -185,7 +203,9 @@ def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Appr
     """
     given = request.headers
     method, upgrading = request.method, websocket.is_asked_for(given)
-    ambiguity = _version_fault(request) or headers.ambiguity(given, upgrading=upgrading)
+    ambiguity = (
+        _version_fault(request) or headers.unasked_body(method, given) or headers.ambiguity(given, upgrading=upgrading)
+    )
     if upgrading and not ambiguity:
         ambiguity = websocket.fault(method, request.version, given, origins)
         method = method if ambiguity else websocket.METHOD
@@ -207,6 +227,11 @@ def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Appr
     )
 
 
+def _falls_short(request: web.BaseRequest, status: int, length: str | None, sent: int) -> bool:
+    """Whether a body is not as long as was announced; what comes next on the connection would be read as more of it."""
+    return length is not None and request.method != "HEAD" and status not in (204, 304) and int(length) != sent
+
+
 def _version_fault(request: web.BaseRequest) -> str:
     """HTTP/1.1, or 1.0 without what it does not know (RFC 9112 §6.1)."""
     if request.version == (1, 1) or (request.version == (1, 0) and "Transfer-Encoding" not in request.headers):
@@ -219,7 +244,7 @@ def _peer(request: web.BaseRequest) -> str:
 
 
 async def _body(request: web.BaseRequest, admission: Admission) -> AsyncIterator[bytes]:
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= (1, 1):
         await _continue(request)
     try:
         async for chunk in request.content.iter_any():
@@ -269,6 +294,12 @@ def _client_problem(error: ClientCut, decision: Decision) -> Problem:
     return Problem(status=400, rule="malformed", title="Not one meaning", detail=str(error), decision=decision.id)
 
 
+_FAILED = Problem(
+    status=503,
+    rule="unavailable",
+    title="Cannot decide now",
+    detail="something went wrong within the gateway, and nothing passed; tell the operator if it lasts",
+)
 _UNRECORDED = Problem(
     status=503,
     rule="unavailable",

@@ -162,8 +162,10 @@ class HttpStore:
         target = f"{outgoing.path}?{outgoing.query}" if outgoing.query else outgoing.path
         lines = [f"{outgoing.method} {self._base}{target} HTTP/1.1\r\n", *self._constant]
         lines += [f"{name}: {value}\r\n" for name, value in outgoing.headers.items()]
-        if outgoing.body is not None and "Content-Length" not in outgoing.headers:
-            lines.append("Transfer-Encoding: chunked\r\n")
+        if outgoing.body is not None:
+            lines.append("Connection: close\r\n")  # so that nothing in it can be read as another request
+            if "Content-Length" not in outgoing.headers:
+                lines.append("Transfer-Encoding: chunked\r\n")
         elif outgoing.method in _WITH_BODY and "Content-Length" not in outgoing.headers:
             lines.append("Content-Length: 0\r\n")
         head = "".join(lines)

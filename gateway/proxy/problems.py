@@ -21,7 +21,13 @@ def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
     if problem.status == 503:
         headers["Retry-After"] = "5"
     if _prefers_page(request.headers.get("Accept", "")):
-        response = web.Response(status=problem.status, text=_page(problem), content_type="text/html", headers=headers)
+        response = web.Response(
+            status=problem.status,
+            body=_page(problem).encode("utf-8", "replace"),
+            content_type="text/html",
+            charset="utf-8",
+            headers=headers,
+        )
     else:
         response = web.Response(
             status=problem.status,

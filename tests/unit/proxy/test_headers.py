@@ -233,12 +233,31 @@ def test_answer_may_be_cached_unless_it_must_not() -> None:
 def test_answer_that_must_not_be_kept_says_so_alone() -> None:
     """Nothing that the store said of keeping it survives, in any spelling or number."""
     caching = [pair for name in CACHING for pair in ((name.lower(), "public"), (name.upper(), "max-age=60"))]
-    assert sorted(answered(("ETag", "x"), *caching, no_store=True)) == [
+    cdns = [(name, "public") for name in ("Cloudflare-CDN-Cache-Control", "X-Cache-Control", "Edge-Control")]
+    assert sorted(answered(("ETag", "x"), *caching, *cdns, no_store=True)) == [
         ("Cache-Control", "no-store, private"),
         ("ETag", "x"),
         ("Residency-Decision", "01J"),
         ("Server", "residency-gateway"),
     ]
+
+
+def test_store_cannot_speak_in_our_name_in_any_spelling() -> None:
+    """Nor may a front that takes one spelling for another believe it."""
+    ours = [(name, "x") for name in ("Residency_Decision", "residency.rule", "RESIDENCY-SUBJECT", "Residency-Else")]
+    assert answered(*ours) == [("Residency-Decision", "01J"), ("Server", "residency-gateway")]
+
+
+@pytest.mark.parametrize("name", ["Host_", "content-length_", "_Transfer-Encoding", "Connection."])
+def test_framing_header_with_a_tail_is_refused(name: str) -> None:
+    """Some stores cut it off."""
+    assert "another spelling" in ambiguity(given_as((name, "5")))
+
+
+def test_headers_as_a_whole_are_bounded() -> None:
+    """Each within its limit, and all of them too many."""
+    assert "longer than" in ambiguity(given_as(*[(f"X-{number}", "v" * 8_000) for number in range(9)]))
+    assert "longer than" in ambiguity(given_as(*[("N" * 8_000 + str(number), "v") for number in range(9)]))
 
 
 @given(HEADERS, st.booleans())

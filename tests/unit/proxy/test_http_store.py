@@ -297,8 +297,8 @@ async def test_a_reader_that_is_behind_holds_the_store_back() -> None:
 @pytest.mark.parametrize(
     ("headers", "framed"),
     [
-        ({}, b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
-        ({"Content_Length": "5"}, b"Content-Length: 5\r\n\r\nabcde"),
+        ({}, b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        ({"Content_Length": "5"}, b"Content-Length: 5\r\nConnection: close\r\n\r\nabcde"),
     ],
 )
 async def test_a_body_goes_as_it_comes(headers: dict[str, str], framed: bytes) -> None:
