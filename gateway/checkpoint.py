@@ -19,10 +19,9 @@ verdict, and step 6 the form of the entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
-from typing import NamedTuple, Protocol
+from functools import partial
 
 import structlog
 import uuid_utils
@@ -32,12 +31,15 @@ from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
 from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target
 from gateway.catalog.customers import CustomerPlan
 from gateway.clock import Clock
-from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
+from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable, UsageError
 from gateway.identity import Kind, Principal
 from gateway.justification import Desk, Justification, TicketKind
 from gateway.ledger.entry import Entry, Template
 from gateway.location import Location
+from gateway.masking import holds_token
 from gateway.policy import DataKind, Effect, Facts, Plan, RoleScope, RoleTable, Verdict
+from gateway.ports import AddressResolving, Authenticating, Judging, Locating, Recording, Window
+from gateway.recollection import Recollection
 from gateway.record import VARYING, completion, fields_of, varying
 
 log = structlog.get_logger(__name__)
@@ -47,58 +49,12 @@ MALFORMED = Verdict(Effect.DENY, ("malformed",), "")
 UNAVAILABLE = Verdict(Effect.DENY, ("unavailable",), "")
 """Verdicts on what never reached the policy. Their ids are not rules of the contract."""
 
-REMEMBERED = 4_096
+UNWRITABLE = "the request holds what cannot be written down in one way"
+"""What is recorded of a request whose own words cannot be: that it came, from whom, and that it was refused."""
 
 NOBODY = Principal(subject="", issuer="", kind=Kind.PERSONNEL, roles=frozenset())
 NOWHERE = Location(address="", signals=())
 NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, scope=Scope.UNROUTED)
-
-
-class _Judged(NamedTuple):
-    """What the same attempt led to before."""
-
-    facts: Facts
-    verdict: Verdict
-    template: Template
-
-
-class Authenticating(Protocol):
-    async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal: ...
-
-    def certified(self, service: str) -> Principal: ...
-
-
-class AddressResolving(Protocol):
-    def resolve(
-        self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]
-    ) -> IPv4Address | IPv6Address | None: ...
-
-    def resolve_person(
-        self, peer: str, forwarded: Sequence[str], x_forwarded_for: Sequence[str]
-    ) -> IPv4Address | IPv6Address | None: ...
-
-
-class Locating(Protocol):
-    def locate(
-        self, address: IPv4Address | IPv6Address | None, *, token_country: str = "", work_country: str = ""
-    ) -> Location: ...
-
-
-class Judging(Protocol):
-    @property
-    def version(self) -> str: ...
-
-    def decide(self, facts: Facts) -> Verdict: ...
-
-
-class Recording(Protocol):
-    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int: ...
-
-    def submit(self, entry: Mapping[str, object] | Entry) -> object: ...
-
-
-class Window(Protocol):
-    def is_open(self, instant_us: int) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +87,7 @@ class Checkpoint:
     deny_outside_window: bool = True
     max_target_bytes: int = 8_190
     admissions: Admissions = field(default_factory=Admissions)
-    _judged: dict[tuple[object, ...], _Judged] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _recollection: Recollection = field(default_factory=Recollection, init=False, repr=False, compare=False)
 
     async def decide(self, approach: Approach) -> Decision:
         """Judge a request and record the decision; see the steps above.
@@ -146,16 +102,33 @@ class Checkpoint:
         failures: list[GatewayError] = []
         principal = await self._who(approach, failures)
         attempt = self._attempt(approach, principal, now_us, failures)
-        decision, entry = self._judge_recalling(attempt, approach, failures)
-        grant = attempt.justification.grant if decision.permitted else None
+        try:
+            decision, entry = self._judge_recalling(attempt, approach, failures)
+            return await self._write(decision, entry)
+        except UsageError as error:  # it has no canonical form, or is too long
+            log.error("decision_not_writable", problem=str(error))
+            if approach.ambiguity == UNWRITABLE:
+                raise LedgerUnavailable("a decision cannot be put into the form of the record") from error
+        return await self.decide(Approach(approach.door, "", "", "", approach.peer, ambiguity=UNWRITABLE))
+
+    async def _write(self, decision: Decision, entry: Mapping[str, object] | Entry) -> Decision:
+        """Step 6. A permit that lands when nobody waits for it any more is completed: nothing passed under it."""
+        if not decision.permitted:
+            return decision.at(await self.ledger.append(entry))
+        grant = decision.attempt.justification.grant
         if grant:  # counted before anybody else can be judged, so that a cap on requests holds
             self.desk.count(grant.id, requests=1)
         try:
-            return decision.at(await self.ledger.append(entry, permit=decision.permitted))
-        except LedgerUnavailable:
+            unclaimed = partial(self._complete_unclaimed, decision)
+            return decision.at(await self.ledger.append(entry, permit=True, unclaimed=unclaimed))
+        except BaseException:  # nobody waits any more, too
             if grant:
                 self.desk.count(grant.id, requests=-1)
             raise
+
+    def _complete_unclaimed(self, decision: Decision) -> None:
+        now_us = self.clock.now_us()
+        self.ledger.submit(completion(decision, node=self.node, now_us=now_us, outcome="cut", status=0))
 
     def rehearse(self, approach: Approach, principal: Principal) -> Decision:
         """What :meth:`decide` would say to this principal; nothing is recorded, so nothing may pass on it."""
@@ -227,6 +200,8 @@ class Checkpoint:
             failures.append(Malformed(approach.ambiguity))
         try:
             target = self.catalog.read(approach.target, approach.host, max_bytes=self.max_target_bytes)
+            if holds_token(target.path):  # what is permitted is recorded as it is, and no token is recorded
+                failures.append(Malformed("the path holds a token; send it as the Authorization header"))
             return target, self.catalog.classify(approach.method, approach.host, target.path, approach.header)
         except GatewayError as error:
             failures.append(error)
@@ -312,18 +287,18 @@ class Checkpoint:
     ) -> tuple[Decision, Mapping[str, object] | Entry]:
         """The decision and its entry, from memory where the same was judged before."""
         key = None if failures else self._key(attempt, approach)
-        judged = self._judged.get(key) if key else None
+        judged = self._recollection.recall(key) if key else None
         if judged and attempt.target:
-            id_, time_us = str(uuid_utils.uuid7()), attempt.time_us
-            entry = judged.template.fill(varying(id_, attempt.target.path, time_us))
-            return Decision(id_, attempt, judged.verdict, self.policy.version, "", judged.facts), entry
+            id_ = str(uuid_utils.uuid7())
+            decision = Decision(id_, attempt, judged.verdict, self.policy.version, "", judged.facts)
+            return decision, judged.template.fill(varying(decision))
         decision = self._judge(attempt, failures)
         fields = fields_of(decision, approach, node=self.node)
         if key and decision.facts and not decision.problem:
-            self._remember(key, _Judged(decision.facts, decision.verdict, Template(fields, VARYING)))
+            self._recollection.remember(key, decision.facts, decision.verdict, Template(fields, VARYING))
         return decision, fields
 
-    def _key(self, attempt: Attempt, approach: Approach) -> tuple[object, ...] | None:
+    def _key(self, attempt: Attempt, approach: Approach) -> Hashable | None:
         """All that a verdict and its entry rest on, but for the instant and the path; None where it cannot be told."""
         try:
             return (
@@ -342,11 +317,6 @@ class Checkpoint:
             )
         except Exception:  # whoever judges meets it too, and says so
             return None
-
-    def _remember(self, key: tuple[object, ...], judged: _Judged) -> None:
-        if len(self._judged) >= REMEMBERED:
-            self._judged.clear()
-        self._judged[key] = judged
 
     def _judge(self, attempt: Attempt, failures: list[GatewayError]) -> Decision:
         facts: Facts | None = None

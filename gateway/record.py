@@ -7,7 +7,9 @@ in :data:`VARYING` differ.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from hashlib import sha256
 
 import uuid_utils
 
@@ -15,15 +17,20 @@ from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Decision
 from gateway.clock import rfc3339
 from gateway.ledger.entry import Entry, Template  # not the package, which knows the database
 from gateway.location import Assurance
+from gateway.masking import masked
 
 MAX_PATH = 2_048
+MAX_NAME = 256
+_QUERY = re.compile(r"[?#]|%3f|%23", re.IGNORECASE)
+_USER = re.compile(r"^([^/]*//)[^/]*@")
 VARYING = ("id", "path", "time", "time_us")
 """The fields in which the entries of two decisions on the same attempt differ."""
 
 
-def varying(id_: str, path: str, time_us: int) -> tuple[str, str, str, int]:
-    """The values of :data:`VARYING`, in its order."""
-    return id_, path, rfc3339(time_us), time_us
+def varying(decision: Decision) -> tuple[str, str, str, int]:
+    """The values of :data:`VARYING`, in its order, of a decision whose target is known."""
+    time_us = decision.attempt.time_us
+    return decision.id, _judged_path(decision), rfc3339(time_us), time_us
 
 
 def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str, object]:
@@ -45,7 +52,7 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
         "clause": verdict.clause,
         "obligations": list(verdict.obligations),
         "subject": principal.subject,
-        "roles": sorted(principal.roles),
+        "roles": sorted(_printable(role, MAX_NAME) for role in principal.roles),
         "acting_for": principal.subject if principal.actor else "",
         "actor": principal.actor,
         "issuer": principal.issuer,
@@ -58,18 +65,18 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
             ],
         },
         "client_address": location.address,
-        "customer": resource.customer,
+        "customer": _printable(resource.customer, MAX_NAME),
         "plan": attempt.plan_id or attempt.plan.value,
         "store": resource.store,
         "data_class": resource.data_class,
         "action": resource.action.value,
         "method": _printable(approach.method, 32),
-        "path": attempt.target.path if attempt.target else _printable(approach.target.partition("?")[0], MAX_PATH),
-        "ticket": _printable(why.cited, MAX_TICKET),
+        "path": _judged_path(decision) if attempt.target else _unread_path(approach.target),
+        "ticket": _printable(masked(why.cited), MAX_TICKET),
         "grant": why.grant.id if why.grant else "",
         "authorization": why.authorization.id if why.authorization else "",
         "support_window": "closed" if attempt.out_of_hours else "",
-        "reason": _printable(why.reason, MAX_REASON),
+        "reason": _printable(masked(why.reason), MAX_REASON),
         "problem": decision.problem,
         "policy_version": decision.policy_version,
         "geo_version": location.version,
@@ -81,13 +88,13 @@ def completion(
     decision: Decision,
     *,
     node: str,
-    frames: tuple[int, int] | None = None,
     now_us: int,
     outcome: str,
     status: int,
-    why: str,
-    bytes_in: int,
-    bytes_out: int,
+    why: str = "",
+    bytes_in: int = 0,
+    bytes_out: int = 0,
+    frames: tuple[int, int] | None = None,
 ) -> Entry:
     """The entry of how a permitted decision ended."""
     return _completions(node, tunnel=frames is not None).fill(
@@ -124,6 +131,24 @@ def _completions(node: str, *, tunnel: bool) -> Template:
         "why": "",
     }
     return Template({"kind": "completion", "version": 1, "node": node, **values}, tuple(values))
+
+
+def _judged_path(decision: Decision) -> str:
+    """The path that was judged: whole where it was permitted, and else as much of it as evidence needs."""
+    target = decision.attempt.target
+    path = target.path if target else ""
+    if decision.permitted:
+        return path
+    path = masked(path)
+    if len(path) <= MAX_PATH:
+        return path
+    return f"{path[:MAX_PATH]}… (SHA-256 of the whole: {sha256(path.encode()).hexdigest()})"
+
+
+def _unread_path(target: str) -> str:
+    """What a target that cannot be read begins with: neither its query, however that is spelled, nor who it names."""
+    path = _QUERY.split(target, maxsplit=1)[0]
+    return _printable(masked(_USER.sub(r"\1", path)), MAX_PATH)
 
 
 def _printable(text: str, limit: int) -> str:

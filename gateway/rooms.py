@@ -17,7 +17,7 @@ import structlog
 from gateway.admission import Admissions
 from gateway.catalog import Catalog, Customers, RouteTable, StoreResidence
 from gateway.catalog.residence import Address
-from gateway.checkpoint import Authenticating, Checkpoint, Recording
+from gateway.checkpoint import Checkpoint
 from gateway.clock import Clock, SystemClock
 from gateway.errors import (
     ConfigurationError,
@@ -33,6 +33,7 @@ from gateway.justification import Desk
 from gateway.location import ClientAddressResolver, Databases, Locator, Source
 from gateway.policy import Policy
 from gateway.policy import load as load_policy
+from gateway.ports import Authenticating, Recording
 from gateway.settings import Settings
 from gateway.storage import StateFollower, StateStore
 from gateway.support import SupportWindow
@@ -224,7 +225,7 @@ class _NoCredentials:
 
 
 class _NoRecord:
-    async def append(self, entry: object, *, permit: bool = False) -> int:
+    async def append(self, entry: object, *, permit: bool = False, unclaimed: object = None) -> int:
         raise LedgerUnavailable("nothing is recorded in a rehearsal")
 
     def submit(self, entry: object) -> object:

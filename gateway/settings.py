@@ -205,7 +205,7 @@ class GatewaySettings(Section):
     forwarding_header: Literal["auto", "x-forwarded-for", "forwarded", "none"] = "auto"
     max_forwarding_hops: Annotated[int, Field(ge=1, le=100)] = 20
     workers: Annotated[int, Field(ge=1, le=1)] = 1
-    max_target_bytes: Annotated[int, Field(ge=256, le=65_536)] = 8_190
+    max_target_bytes: Annotated[int, Field(ge=256, le=32_768)] = 8_190  # an entry holds it, and has its own limit
     websocket_origins: tuple[str, ...] = ()
     drain_delay_s: Annotated[float, Field(ge=0, le=300)] = 1.0
     drain_timeout_s: Seconds = 30.0

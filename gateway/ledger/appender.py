@@ -78,6 +78,7 @@ class _Waiting(NamedTuple):
     entry: Entry
     permit: bool = False
     future: asyncio.Future[int] | None = None  # of whoever waits for it
+    unclaimed: Callable[[], object] | None = None  # called when it landed and nobody waits for it any more
     last: bool = False  # not to be handed in again
 
 
@@ -154,12 +155,19 @@ class Ledger:
     def healthy(self) -> bool:
         return not self._problem
 
-    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int:
+    async def append(
+        self,
+        entry: Mapping[str, object] | Entry,
+        *,
+        permit: bool = False,
+        unclaimed: Callable[[], object] | None = None,
+    ) -> int:
         """Write an entry and wait until it is durable. Being cancelled does not take it back.
 
         Args:
             entry: sealed, or its fields.
             permit: refuse it when the disk is low, so that room is left for denials and administrative entries.
+            unclaimed: called when the entry became durable after whoever waited was cancelled, or told that it failed.
 
         Returns:
             Its sequence.
@@ -172,16 +180,22 @@ class Ledger:
         """
         if self._stalled:
             raise LedgerUnavailable(self._problem)
-        return await self.enqueue(entry, permit=permit)
+        return await self.enqueue(entry, permit=permit, unclaimed=unclaimed)
 
-    def enqueue(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> asyncio.Future[int]:
+    def enqueue(
+        self,
+        entry: Mapping[str, object] | Entry,
+        *,
+        permit: bool = False,
+        unclaimed: Callable[[], object] | None = None,
+    ) -> asyncio.Future[int]:
         """Hand an entry in; see :meth:`append` for what may be raised.
 
         Returns:
             What will be its sequence, or the failure.
         """
         future: asyncio.Future[int] = self._loop.create_future()
-        self._queue(_Waiting(self._sealed(entry), permit, future))
+        self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed))
         self._awaited = True
         if not self._begun:
             self._begun = True
@@ -260,7 +274,7 @@ class Ledger:
         self._go_on()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future:
-                _tell(waiting.future, outcome)
+                _tell(waiting.future, outcome, waiting.unclaimed)
 
     def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         """What failed and nobody waits for, before all that came since; its id keeps it from standing there twice."""
@@ -313,8 +327,11 @@ class Ledger:
         self._problem = problem
 
 
-def _tell(future: asyncio.Future[int], outcome: Outcome) -> None:
+def _tell(future: asyncio.Future[int], outcome: Outcome, unclaimed: Callable[[], object] | None = None) -> None:
     if future.done():  # cancelled, or told that it took too long
+        if unclaimed and isinstance(outcome, int):
+            with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
+                unclaimed()
         return
     if isinstance(outcome, int):
         future.set_result(outcome)

@@ -32,7 +32,7 @@ SEEN_US, FIRST_US = 5, 150
 class NoLedger:
     """Seals what it is given, and keeps nothing."""
 
-    async def append(self, entry: object, *, permit: bool = False) -> int:
+    async def append(self, entry: object, *, permit: bool = False, unclaimed: object = None) -> int:
         self.submit(entry)
         return 0
 

@@ -115,7 +115,9 @@ class World:
         self.asked.append(facts)
         return self.answer("policy", self.verdict)
 
-    async def append(self, entry: Mapping[str, object] | Entry, *, permit: bool = False) -> int:
+    async def append(
+        self, entry: Mapping[str, object] | Entry, *, permit: bool = False, unclaimed: object = None
+    ) -> int:
         self.entries.append(self.answer("ledger", entry if isinstance(entry, Entry) else seal(entry)))
         return len(self.entries) - 1
 
@@ -307,11 +309,11 @@ async def test_whatever_changes_is_judged_anew(world: World, change: Callable[[W
 
 async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons are free text: whoever invents new ones makes nobody keep them all."""
-    monkeypatch.setattr("gateway.checkpoint.REMEMBERED", 3)
+    monkeypatch.setattr("gateway.recollection.REMEMBERED", 3)
     checkpoint = world.checkpoint()
     for number in range(8):
         await checkpoint.decide(approach(reason=f"reason {number}"))
-        assert len(checkpoint._judged) <= 3
+        assert len(checkpoint._recollection) <= 3
 
 
 texts = st.text(max_size=40)
