@@ -128,7 +128,7 @@ def assign(operation: Operation, ticket: str, holder: str, actor: str, as_json: 
 @as_json
 @click.pass_obj
 def handoff(operation: Operation, ticket: str, actor: str, as_json: bool) -> None:
-    """Send to US Analyst: move a ticket to the queue at home, and end every grant for it."""
+    """Send to US Analyst: move a ticket to the queue at home, and end what it gave anybody outside."""
     noun = operation.state.get(Ticket, ticket)
     moved, ended = hand_off(noun, operation.state.all(Grant), now_us=operation.clock.now_us())
     if moved is not noun or ended:

@@ -72,15 +72,16 @@ class Desk:
         ticket = found if found is not None and found.is_open else None
         if ticket is None:
             return Justification(cited=cited, reason=reason)
+        by_itself = not ticket.handed_off_us  # else only what somebody approved for it since
         customer = EVERY_CUSTOMER if resource.scope is Scope.MANY else resource.customer
         named = resource.scope in (Scope.ONE, Scope.MANY) and ticket.covers(customer)
         return Justification(
             cited=cited,
             ticket=ticket,
             reason=reason,
-            incident=named and ticket.kind is TicketKind.SECURITY,
+            incident=by_itself and named and ticket.kind is TicketKind.SECURITY,
             grant=self._grant(subject, resource, ticket, now_us, counted) if named else None,
-            authorization=self._authorization(resource, ticket, now_us) if named else None,
+            authorization=self._authorization(resource, ticket, now_us) if by_itself and named else None,
         )
 
     def _grant(self, subject: str, resource: Resource, ticket: Ticket, now_us: int, counted: str) -> Grant | None:

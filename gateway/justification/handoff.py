@@ -13,9 +13,10 @@ QUEUE_AT_HOME = "us-queue"
 
 
 def hand_off(ticket: Ticket, grants: Iterable[Grant], *, now_us: int) -> tuple[Ticket, list[Grant]]:
-    """Move a ticket to the queue at home, and end every grant for it: whoever held one is no longer to work on it.
+    """Move a ticket to the queue at home, and end what it gave anybody outside: grants, and what it allowed by itself.
 
-    Handing off a second time changes nothing but what was granted since.
+    An incident or a customer's authorization no longer lets anybody in who cites it, whoever holds it afterwards; a
+    grant that somebody approves for it later is new access. Handing off a second time ends only such grants.
 
     Args:
         ticket: to move.
@@ -31,5 +32,6 @@ def hand_off(ticket: Ticket, grants: Iterable[Grant], *, now_us: int) -> tuple[T
     if not ticket.is_open:
         raise UsageError(f"{ticket.id} is closed; there is nothing to hand off")
     held = [grant for grant in grants if grant.ticket == ticket.id and grant.is_active(now_us)]
-    moved = ticket if ticket.holder == QUEUE_AT_HOME else replace(ticket, holder=QUEUE_AT_HOME)
+    moved = replace(ticket, holder=QUEUE_AT_HOME, handed_off_us=ticket.handed_off_us or now_us)
+    moved = ticket if moved == ticket else moved
     return moved, [revoke(grant, now_us=now_us) for grant in held]

@@ -24,7 +24,8 @@ class TicketKind(StrEnum):
 class Ticket:
     """A case, an incident or a bug at the embedded desk.
 
-    ``severity`` is 1 to 4 for support tickets and 0 for the others; ``holder`` is the subject who works on it.
+    ``severity`` is 1 to 4 for support tickets and 0 for the others; ``holder`` is the subject who works on it. One that
+    was handed off (``handed_off_us``) speaks by itself for nobody outside home any more, whoever holds it.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Ticket:
     severity: int = 0
     holder: str = ""
     closed_us: int = 0
+    handed_off_us: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -47,6 +47,7 @@ class StateStore:
         self._files = (path, path + "-wal")
         with self._translated():
             upgrade(self._engine)
+        self._identity = _identity(path)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -99,8 +100,10 @@ class StateStore:
             since: a revision of this database, or 0.
 
         Raises:
-            StateUnavailable: it cannot be read, or is not the one that gave this revision (an older copy, put back).
+            StateUnavailable: it cannot be read, or is not the one that gave this revision (an older copy, put back),
+                or its file was removed or replaced: then what is read here is not what others write.
         """
+        self._require_in_place()
         with self._translated(), self._engine.connect() as connection:
             query = select(tables.change).where(tables.change.c.revision >= since).order_by(tables.change.c.revision)
             rows = connection.execute(query).all()
@@ -108,7 +111,14 @@ class StateStore:
                 raise StateUnavailable(f"the state database no longer has revision {since}; start the gateway again")
             changed = {(row.noun, row.key): None for row in rows if row.revision > since}
             nouns = [noun for kind, key in changed for noun in _changed(connection, kind, key)]
-            return (rows[-1].revision if rows else since), nouns
+        self._require_in_place()
+        return (rows[-1].revision if rows else since), nouns
+
+    def _require_in_place(self) -> None:
+        if _identity(self._files[0]) != self._identity:
+            raise StateUnavailable(
+                f"the state database {self._files[0]} was removed or replaced while in use; start the gateway again"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -162,6 +172,14 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as below
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _stamp(path: str) -> tuple[int, ...]:

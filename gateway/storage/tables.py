@@ -48,7 +48,7 @@ ticket = Table(
     *map(_text, ("kind", "customers", "title", "holder")),
     _text("id", primary_key=True),
     Column("severity", Integer, nullable=False),
-    *map(_instant, ("opened_us", "closed_us")),
+    *map(_instant, ("opened_us", "closed_us", "handed_off_us")),
 )
 access_request = Table(
     "access_request",

@@ -120,7 +120,7 @@ async def test_a_permit_that_nobody_waited_for_is_completed(tmp_path: Path, stor
             writer.transport.abort()
         async with asyncio.timeout(5):
             kinds: Counter[str] = Counter({"decision": -1})
-            while kinds["decision"] != kinds["completion"]:  # noqa: ASYNC110 - the record tells nobody
+            while kinds["decision"] != kinds["completion"]:
                 kinds = Counter(entry["kind"] for entry in entries(site))
                 await asyncio.sleep(0.05)
         assert verify(site.world.settings.ledger.path).verified

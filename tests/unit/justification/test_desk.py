@@ -19,6 +19,7 @@ from gateway.justification import (
     TicketKind,
     Usage,
 )
+from gateway.justification.handoff import QUEUE_AT_HOME, hand_off
 
 NOW, STARTS, ENDS = 1_000, 500, 2_000
 RESOURCE = Resource("crm", "conversation", "acme", Action.READ, Scope.ONE)
@@ -220,6 +221,30 @@ def test_unknown_ticket_is_told_as_cited_and_speaks_for_nothing(cited: str) -> N
     """What was cited and why is kept for the record, whatever it was."""
     found = justify(desk(BUG, GRANT, STANDING), cited, reason="stack trace")
     assert found == Justification(cited=cited, reason="stack trace")
+
+
+@pytest.mark.parametrize("holder", [QUEUE_AT_HOME, "sam", "priya", ""])
+@pytest.mark.parametrize(
+    ("ticket", "with_it", "before", "after"),
+    [
+        (INCIDENT, (), (True, False, False), (False, False, False)),
+        (CASE, (OF_TICKET,), (False, False, True), (False, False, False)),
+        (CASE, (STANDING,), (False, False, True), (False, False, False)),
+        (BUG, (GRANT,), (False, True, False), (False, True, False)),
+    ],
+    ids=["incident", "authorization of it", "standing authorization", "a grant approved since"],
+)
+def test_a_ticket_that_was_handed_off_speaks_for_nobody_by_itself(
+    ticket: Ticket,
+    with_it: tuple[Any, ...],
+    before: tuple[bool, bool, bool],
+    after: tuple[bool, bool, bool],
+    holder: str,
+) -> None:
+    """Whoever holds it then; what an approver grants for it afterwards is new (rule ``send-to-us-analyst``)."""
+    assert speaks(justify(desk(ticket, *with_it), ticket.id)) == before
+    moved, _ = hand_off(ticket, [], now_us=NOW)
+    assert speaks(justify(desk(replace(moved, holder=holder), *with_it), ticket.id)) == after
 
 
 def test_noun_put_again_replaces_its_earlier_state() -> None:

@@ -24,7 +24,7 @@ def test_ticket_goes_to_the_queue_and_every_grant_for_it_ends() -> None:
         replace(HELD, id="G-5", revoked_us=NOW - 1),
     ]
     moved, ended = hand_off(CASE, [HELD, theirs, *others], now_us=NOW)
-    assert moved == replace(CASE, holder=QUEUE_AT_HOME)
+    assert moved == replace(CASE, holder=QUEUE_AT_HOME, handed_off_us=NOW)
     assert ended == [replace(HELD, revoked_us=NOW), replace(theirs, revoked_us=NOW)]
 
 

@@ -12,7 +12,17 @@ from gateway.justification import AccessRequest, Authorization, Grant, RequestSt
 FAR_US = 253_402_300_799_999_999  # the last microsecond of the year 9999
 PLAN = CustomerPlan("P-1", "us-only", ("US", "PR"), 400, 100, 200, enabled_us=150, ends_us=FAR_US, new=True)
 ACME = Customer("acme", "Acme 'Health' \u00e9\U0001f3e5", (PLAN,))
-TICKET = Ticket("CASE-5", TicketKind.SUPPORT, ("acme", "globex"), "No sound", 1, severity=3, holder="sam", closed_us=9)
+TICKET = Ticket(
+    "CASE-5",
+    TicketKind.SUPPORT,
+    ("acme", "globex"),
+    "No sound",
+    1,
+    severity=3,
+    holder="sam",
+    closed_us=9,
+    handed_off_us=8,
+)
 ASKED = AccessRequest(
     "R-1",
     "priya",

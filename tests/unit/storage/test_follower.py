@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -242,3 +245,31 @@ async def test_failure_is_logged_once_not_at_every_poll(world: World, monkeypatc
         world.store.broken = broken
         await world.follower.poll()
     assert told == ["state_unreadable"] * 2
+
+
+def _restore(path: Path, copy: Path) -> None:
+    """As an operator would, with the log of the newer one out of the way."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    copy.replace(path)
+
+
+def _remove(path: Path, _copy: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("damage", [_restore, _remove], ids=["restored", "removed"])
+async def test_a_database_that_was_put_in_its_place_is_not_taken_for_it(
+    world: World, store: StateStore, path: Path, tmp_path: Path, damage: Callable[[Path, Path], None]
+) -> None:
+    """What others write is no longer read here, so nothing is known to stand, whatever the old file still says."""
+    store.put(INCIDENT)
+    world.follower.load()
+    with sqlite3.connect(path) as connection, sqlite3.connect(tmp_path / "copy.db") as copy:
+        connection.backup(copy)
+    damage(path, tmp_path / "copy.db")
+    world.clock.advance(STALE_S + 1)
+    await world.follower.poll()
+    assert "removed or replaced" in world.follower.problem
+    assert (world.follower.fresh, world.justify().incident) == (False, False)

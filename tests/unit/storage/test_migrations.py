@@ -6,6 +6,8 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -16,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from gateway.errors import StateUnavailable
+from gateway.justification import Ticket
 from gateway.storage import StateStore
 from gateway.storage.migrations import HEAD, SCRIPTS
 from gateway.storage.tables import metadata
@@ -32,8 +35,11 @@ def schema(path: Path) -> list[tuple[str, ...]]:
 
 
 def statements(path: Path) -> dict[str, set[str]]:
-    """What made each table and index, as lines in no order."""
-    return {name: {line.strip(" ,\t") for line in (sql or "").splitlines()} for _, name, sql in schema(path)}
+    """What made each table and index, as lines in no order; a table that was made anew has its name in quotes."""
+    return {
+        name: {line.strip(" ,\t").replace('"', "") for line in (sql or "").splitlines()}
+        for _, name, sql in schema(path)
+    }
 
 
 def test_scripts_lead_to_the_schema_of_the_tables(path: Path, store: StateStore) -> None:
@@ -114,3 +120,17 @@ def test_database_of_a_later_version_is_refused(path: Path, open_store: Opener) 
     connection.close()
     with pytest.raises(StateUnavailable, match=r"made by another version.*9999"):
         open_store()
+
+
+def test_a_ticket_that_is_in_the_queue_counts_as_handed_off(path: Path, clock: FakeClock) -> None:
+    """It was, by a version that did not write down when."""
+    store = StateStore(f"sqlite:///{path}", clock)
+    store.put(replace(TICKET, id="CASE-6", holder="us-queue"), replace(TICKET, id="CASE-7", holder="sam"))
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE ticket DROP COLUMN handed_off_us")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.commit()
+    store = StateStore(f"sqlite:///{path}", clock)
+    assert [ticket.handed_off_us for ticket in store.all(Ticket)] == [TICKET.opened_us, 0]
+    store.close()
