@@ -20,8 +20,9 @@ verdict, and step 6 the form of the entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address
 
 import structlog
 import uuid_utils
@@ -185,14 +186,22 @@ class Checkpoint:
 
     def _where(self, approach: Approach, principal: Principal, failures: list[GatewayError]) -> Location:
         try:
+            hops = approach.peer, approach.forwarded, approach.x_forwarded_for
             # A tool that acts for a person does not lend that person its own location.
             resolve = self.resolver.resolve_person if principal.actor else self.resolver.resolve
-            address = resolve(approach.peer, approach.forwarded, approach.x_forwarded_for)
-            return self.locator.locate(address, token_country=principal.country, work_country=principal.work_country)
+            location = self._located(resolve(*hops), principal)
+            if principal.actor and not approach.on_behalf_of:
+                # The token says that a tool acts, and nothing shows that it is the tool who sends it: whoever does has
+                # to be at home too.
+                location = replace(location, presenter=self._located(self.resolver.resolve(*hops), principal))
+            return location
         except Exception:
             log.exception("location_failed")
             failures.append(Unavailable("where the request comes from could not be established"))
         return NOWHERE
+
+    def _located(self, address: IPv4Address | IPv6Address | None, principal: Principal) -> Location:
+        return self.locator.locate(address, token_country=principal.country, work_country=principal.work_country)
 
     def _what(self, approach: Approach, failures: list[GatewayError]) -> tuple[Target | None, Classified]:
         target: Target | None = None

@@ -25,7 +25,8 @@ TYPE_BASE = "https://residency-gateway.dev/problems/"
 class Problem:
     """A denial or failure as it is answered.
 
-    ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow.
+    ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow; ``retry_after_s``: when to try again,
+    where that is known.
     """
 
     status: int
@@ -35,6 +36,7 @@ class Problem:
     decision: str = ""
     customer: str = ""
     next_steps: tuple[dict[str, str], ...] = ()
+    retry_after_s: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The body of the answer."""
@@ -107,7 +109,7 @@ class Explainer:
 def spoken_location(attempt: Attempt) -> str:
     """``India (network)``, ``unknown (network: no record)`` or ``United States (network), hidden (anonymity: vpn)``."""
     said = []
-    for signal in attempt.location.signals:
+    for signal in attempt.location.heard:
         hidden = "hidden" if signal.source is Source.ANONYMITY else "unknown"
         what = country_name(signal.country) if signal.country else hidden
         said.append(f"{what} ({signal.source}{': ' + signal.detail if signal.detail else ''})")

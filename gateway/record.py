@@ -61,7 +61,7 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
             "assured": assurance is Assurance.HOME,
             "signals": [
                 {"source": signal.source.value, "country": signal.country, "detail": signal.detail}
-                for signal in location.signals
+                for signal in location.heard
             ],
         },
         "client_address": location.address,

@@ -11,6 +11,7 @@ from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
 from gateway.proxy.listener_tls import ListenerTls
+from gateway.proxy.upstream_tls import UpstreamTls
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 from gateway.settings import Source
 
@@ -29,6 +30,9 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         require_stores_at_home(rooms)
         require_key_files(rooms)
         ListenerTls.of(settings.gateway.tls)
+        for store in settings.store:
+            if store.url.get_secret_value().startswith("https://"):
+                UpstreamTls(store, host="")
         rooms.state.close()
         click.echo(
             f"{operation.config_path}: ok "

@@ -18,6 +18,7 @@ from gateway.settings import IssuerSettings
 Claims = Mapping[str, Any]
 
 MAX_NAME = 256
+_ABSENT = object()
 MAX_INSTANT_S = 253_402_300_799
 """The end of the year 9999: later is not a time but an attack or a mistake."""
 
@@ -70,11 +71,11 @@ def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> P
 
     Raises:
         Unauthenticated: no usable subject, a claim that cannot be read, or somebody this issuer may not vouch for (a
-            customer's own issuer makes nobody personnel by leaving the customer out).
+            customer's own issuer makes nobody personnel by leaving the customer out, nor by a customer that is null).
     """
-    customer = claim(claims, settings.customer_claim)
+    customer = claim(claims, settings.customer_claim, absent=_ABSENT)
     roles = read_roles(claim(claims, settings.roles_claim))
-    kind = Kind.CUSTOMER if customer is not None else Kind.SERVICE if "service" in roles else Kind.PERSONNEL
+    kind = Kind.CUSTOMER if customer is not _ABSENT else Kind.SERVICE if "service" in roles else Kind.PERSONNEL
     if kind not in settings.vouches_for:
         raise Unauthenticated(f"the issuer may not vouch for {kind}; expected {' or '.join(settings.vouches_for)}")
     return Principal(
@@ -82,7 +83,7 @@ def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> P
         issuer=settings.issuer,
         kind=kind,
         roles=frozenset({"customer"}) if kind is Kind.CUSTOMER else roles - {"customer"},
-        customer="" if customer is None else name_of(customer, "customer"),
+        customer="" if customer is _ABSENT else name_of(customer, "customer"),
         country=read_country(claim(claims, settings.country_claim)),
         token_id=name_of(claims["jti"], "jti") if "jti" in claims else "",
         issued_at_s=validity.issued_at_s,
@@ -91,15 +92,17 @@ def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> P
     )
 
 
-def claim(claims: Claims, path: str | None) -> Any:
-    """The claim of that literal name, else the one that the dotted path leads to, else ``None``."""
+def claim(claims: Claims, path: str | None, *, absent: Any = None) -> Any:
+    """The claim of that literal name, else the one that the dotted path leads to, else ``absent``."""
     if path is None:
-        return None
+        return absent
     if path in claims:
         return claims[path]
     node: Any = claims
     for part in path.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or part not in node:
+            return absent
+        node = node[part]
     return node
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import ConfigurationError
+from gateway.files import stamp
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
-
-Stamp = tuple[int, int, int]
 
 
 class Workforce:
@@ -36,7 +35,7 @@ class Workforce:
             ConfigurationError: the file is missing, unreadable or wrong.
         """
         self._path = path
-        self._stamp = _stamp(path)
+        self._stamp = stamp(path)
         self._countries = _read(path)
         self.version = 1
         self.problem = ""
@@ -51,8 +50,8 @@ class Workforce:
         Returns:
             Whether a new directory took effect.
         """
-        stamp = _stamp(self._path)
-        if stamp is not None and stamp == self._stamp:
+        seen = stamp(self._path)
+        if seen is not None and seen == self._stamp:
             return False
         try:
             countries = _read(self._path)
@@ -60,18 +59,10 @@ class Workforce:
             self.problem = error.problems[0]
             return False
         finally:
-            self._stamp = stamp
+            self._stamp = seen
         self._countries, self.problem = countries, ""
         self.version += 1
         return True
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _read(path: Path) -> Mapping[str, str]:

@@ -33,6 +33,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import LedgerUnavailable
+from gateway.files import Identity, identity
 from gateway.ledger import index, schema
 from gateway.ledger.entry import Columns, Entry
 from gateway.ledger.merkle import EMPTY_ROOT, Frontier
@@ -52,7 +53,6 @@ _REASONS = {
 }
 _FINAL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-Identity = tuple[int, int]
 Outcome = int | LedgerUnavailable
 
 
@@ -111,7 +111,7 @@ class LedgerFile:
         """
         with self._translated():
             self._make_if_missing()
-            self._identity = _identity(self.path)
+            self._identity = identity(self.path)
             self._index(self._reconnect())
 
     def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
@@ -219,7 +219,7 @@ class LedgerFile:
 
     def _reconnect(self) -> sqlite3.Connection:
         """A connection to the same file as before; never to one that was put in its place."""
-        if _identity(self.path) != self._identity:
+        if identity(self.path) != self._identity:
             raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
         connection = self._connect(self.path, mode="rw", timeout_s=self._busy_timeout_s)
         self._connection = connection
@@ -229,7 +229,7 @@ class LedgerFile:
             if _is_empty(connection):
                 _make_tables(connection)
             self._tree = self._read_tree(connection)
-        self._wal_identity = _identity(self._wal)
+        self._wal_identity = identity(self._wal)
         return connection
 
     def _require_ledger(self, connection: sqlite3.Connection) -> None:
@@ -239,7 +239,7 @@ class LedgerFile:
 
     def _require_in_place(self) -> None:
         """Whoever opens these paths after us finds what was just written."""
-        if (_identity(self.path), _identity(self._wal)) != (self._identity, self._wal_identity):
+        if (identity(self.path), identity(self._wal)) != (self._identity, self._wal_identity):
             raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
 
     def _give_up(self, why: str) -> LedgerUnavailable:
@@ -320,14 +320,6 @@ def _outcome(entry: Entry, there: tuple[int, bytes]) -> Outcome:
     if leaf_hash == entry.leaf_hash:
         return sequence
     return LedgerUnavailable(f"the id {entry.id} stands at {sequence} with another content; expected a new id")
-
-
-def _identity(path: Path) -> Identity | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116  twice for each batch: a plain call costs half of a Path's
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _sync_directory(path: Path) -> None:

@@ -19,6 +19,7 @@ from geoip2.models import Country
 
 from gateway.clock import SECOND_US, rfc3339
 from gateway.errors import LocationUnavailable
+from gateway.files import stamp_of
 from gateway.location.mmdb import DamagedError, Mmdb
 from gateway.location.networks import Address
 
@@ -144,19 +145,14 @@ def read_file(path: Path) -> tuple[bytes, tuple[int, ...]]:
     """
     try:
         with path.open("rb") as file:
-            before = identity(os.fstat(file.fileno()))
+            before = stamp_of(os.fstat(file.fileno()))
             data = file.read()
-            after = identity(os.fstat(file.fileno()))
+            after = stamp_of(os.fstat(file.fileno()))
     except OSError as error:
         raise LocationUnavailable(f"{path}: cannot be read ({error.strerror}); expected a MaxMind DB file") from error
     if before != after:
         raise LocationUnavailable(f"{path}: changed while it was read; put it in place by renaming a finished file")
     return data, before
-
-
-def identity(stat: os.stat_result) -> tuple[int, ...]:
-    """What differs between two versions of a file: device, inode, size and times."""
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def parse(data: bytes, kind: Kind, path: Path) -> Database:

@@ -17,7 +17,8 @@ from threading import Lock
 
 from gateway.clock import SECOND_US, Clock
 from gateway.errors import LocationUnavailable
-from gateway.location.database import AnonymousDatabase, CountryDatabase, Database, Kind, identity, parse, read_file
+from gateway.files import stamp_of
+from gateway.location.database import AnonymousDatabase, CountryDatabase, Database, Kind, parse, read_file
 from gateway.settings import LocationSettings
 
 _CLOCK_SKEW_US = 86_400 * SECOND_US  # a database built "tomorrow" is a time zone; one built later is a wrong clock
@@ -82,7 +83,7 @@ class _Slot:
     def refresh(self) -> bool:
         """Take the file if it is another one than last time; whether it was taken."""
         try:
-            found = identity(self.path.stat())
+            found = stamp_of(self.path.stat())
             if found == self.seen:
                 return False
             data, self.seen = read_file(self.path)  # one that changed meanwhile keeps the old identity: tried again

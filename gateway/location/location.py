@@ -57,14 +57,24 @@ class Location:
         address: the client's address in its canonical text, or "" when it cannot be established.
         signals: every signal that is present, in the order of :class:`Source`.
         version: which databases were asked, such as ``"country 2026-11-01"``.
+        presenter: where the request was sent from, if that was not by the one whose location this is, and nothing
+            shows who it was: then it has to be at home by itself, too.
     """
 
     address: str
     signals: tuple[Signal, ...]
     version: str = ""
+    presenter: Location | None = None
     _judged: dict[frozenset[str], tuple[Assurance, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    @property
+    def heard(self) -> tuple[Signal, ...]:
+        """Every signal that counted: of the location itself, and of whoever presented it."""
+        if self.presenter is None:
+            return self.signals
+        return self.signals + tuple(signal for signal in self.presenter.signals if signal not in self.signals)
 
     def judge(self, home: frozenset[str]) -> tuple[Assurance, str]:
         """The assurance and the country to show for a plan whose jurisdiction is ``home``; remembered.
@@ -78,6 +88,10 @@ class Location:
 
     def assurance(self, home: frozenset[str]) -> Assurance:
         """The assurance of the contract for a plan whose jurisdiction is ``home``."""
+        own = self._own_assurance(home)
+        return self.presenter.assurance(home) if self.presenter and own is Assurance.HOME else own
+
+    def _own_assurance(self, home: frozenset[str]) -> Assurance:
         if any(signal.adverse for signal in self.signals):
             return Assurance.UNASSURED
         said = [signal for signal in self.signals if signal.country]
@@ -91,5 +105,5 @@ class Location:
 
     def country(self, home: frozenset[str]) -> str:
         """The country to show: the first that is not home, else the first known, else ""."""
-        said = [signal.country for signal in self.signals if signal.country]
+        said = [signal.country for signal in self.heard if signal.country]
         return next((country for country in said if country not in home), said[0] if said else UNKNOWN)

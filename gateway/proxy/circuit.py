@@ -48,7 +48,7 @@ class Circuit:
         if now_s < self._until_s:
             left_s = math.ceil(self._until_s - now_s)
             what = f"the store {self._store} did not answer {self.failures} times in a row"
-            raise StoreUnreachable(503, f"{what}; it is tried again in {left_s} s")
+            raise StoreUnreachable(503, f"{what}; it is tried again in {left_s} s", retry_after_s=left_s)
         self._until_s = now_s + self._open_s
 
     def failed(self, now_s: float) -> None:

@@ -26,11 +26,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.attempt import Approach, Decision
 from gateway.checkpoint import Checkpoint
-from gateway.errors import GatewayError, LedgerUnavailable
+from gateway.errors import GatewayError
 from gateway.explanation import Explainer, Problem
 from gateway.location.networks import Network, parse_address, plain_network
 from gateway.proxy import headers, websocket
-from gateway.proxy.http_door import approach_of
+from gateway.proxy.http_door import UNRECORDED, approach_of, decided
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.problems import answer
 
@@ -108,13 +108,9 @@ class ExternalAuthorization:
         """
         peer = _peer(request)
         approach = self._approach(request, door, peer)
-        try:
-            decision = await self._checkpoint.decide(approach)
-        except LedgerUnavailable as error:
-            log.error("decision_not_recorded", problem=str(error))
-            self._metrics.decided("deny", "unavailable")
-            return _denied(_UNRECORDED, request)
-        self._metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
+        decision = await decided(self._checkpoint, approach, self._metrics)
+        if decision is None:
+            return _denied(UNRECORDED, request)
         if not decision.permitted:
             problem = self._explainer.explain(decision)
             # nginx knows 401 and 403, and makes an error of its own of any other answer.
@@ -204,6 +200,3 @@ def _denied(problem: Problem, request: web.BaseRequest) -> web.Response:
     response = answer(problem, request)
     response.headers[headers.RULE] = problem.rule  # nginx passes on no body
     return response
-
-
-_UNRECORDED = Problem(503, "unavailable", "Cannot decide now", "the decision could not be written down; try again")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.files import stamp
+
 LOOK_S = 2.0
-Stamp = tuple[int, int, int]
 
 
 class FileChanges:
@@ -21,7 +22,7 @@ class FileChanges:
 
     def __init__(self, *files: Path | None, read: bool = True) -> None:
         self._files = tuple(filter(None, files))
-        self._seen = tuple(map(_stamp, self._files)) if read else ()
+        self._seen = tuple(map(stamp, self._files)) if read else ()
         self.due_s = 0.0 if self._files else float("inf")
 
     def looked(self, now_s: float) -> None:
@@ -35,13 +36,5 @@ class FileChanges:
 
     def changed(self) -> bool:
         """Look; blocking. A change is told once."""
-        before, self._seen = self._seen, tuple(map(_stamp, self._files))
+        before, self._seen = self._seen, tuple(map(stamp, self._files))
         return before != self._seen
-
-
-def _stamp(file: Path) -> Stamp:
-    try:
-        found = file.stat()
-    except OSError:
-        return 0, 0, 0
-    return found.st_mtime_ns, found.st_size, found.st_ino

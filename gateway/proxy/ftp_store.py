@@ -14,11 +14,13 @@ from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import aioftp
+import uuid_utils
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.proxy.store import Incoming, Outgoing, StoreCut, StoreUnreachable
 
 BLOCK_BYTES = 64 * 1024
+PARTIAL = ".partial-"  # begins the name of a file that is not whole yet
 LEAVE_S = 1.0
 _FAILURES = (aioftp.AIOFTPException, OSError, EOFError)  # TimeoutError is an OSError
 
@@ -76,7 +78,7 @@ class FtpStore:
         return _said(405, {"detail": f"{outgoing.method} has no meaning for a file; use GET, HEAD, PUT or DELETE"})
 
     async def _fetch(self, client: aioftp.Client, path: str, *, body: bool) -> Incoming:
-        if not await client.exists(path):
+        if _is_partial(path) or not await client.exists(path):
             return _missing()
         about = await client.stat(path)
         if about["type"] != "file":
@@ -89,6 +91,7 @@ class FtpStore:
         files = [
             {"name": found.name, "type": about["type"], "size": int(about.get("size", 0))}
             for found, about in await client.list(path)
+            if not _is_partial(found.name)
         ]
         return _said(200, {"files": sorted(files, key=lambda item: str(item["name"]))})
 
@@ -101,20 +104,32 @@ class FtpStore:
             raise StoreCut(f"the store {self._name} broke off") from error
 
     async def _keep(self, client: aioftp.Client, path: str, body: AsyncIterator[bytes] | None) -> Incoming:
-        folder = path.rpartition("/")[0]
+        """Store a file under another name, and give it its own once it is whole."""
+        folder, _, name = path.rpartition("/")
         if folder and not await client.exists(folder):
             await client.make_directory(folder)
-        async with client.upload_stream(path) as stream:
-            if body is not None:
-                async for chunk in body:
-                    await stream.write(chunk)
-        return _said(201, {"stored": path.rpartition("/")[2]})
+        partial_ = f"{folder}/{PARTIAL}{uuid_utils.uuid7()}"
+        try:
+            async with client.upload_stream(partial_) as stream:
+                if body is not None:
+                    async for chunk in body:
+                        await stream.write(chunk)
+            await client.rename(partial_, path)
+        except BaseException:
+            with suppress(*_FAILURES):
+                await asyncio.wait_for(client.remove_file(partial_), LEAVE_S)
+            raise
+        return _said(201, {"stored": name})
 
     async def _remove(self, client: aioftp.Client, path: str) -> Incoming:
         if not await client.exists(path) or not await client.is_file(path):
             return _missing()
         await client.remove_file(path)
         return _said(200, {"removed": path.rpartition("/")[2]})
+
+
+def _is_partial(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(PARTIAL)
 
 
 async def _take_leave(client: aioftp.Client) -> None:

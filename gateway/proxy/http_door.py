@@ -86,13 +86,9 @@ class HttpDoor:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         approach = approach_of(request, self._origins)
-        try:
-            decision = await self._checkpoint.decide(approach)
-        except LedgerUnavailable as error:
-            log.error("decision_not_recorded", problem=str(error))
-            self._metrics.decided("deny", "unavailable")
-            return answer(_UNRECORDED, request)
-        self._metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
+        decision = await decided(self._checkpoint, approach, self._metrics)
+        if decision is None:
+            return answer(UNRECORDED, request)
         if not decision.permitted:
             return answer(self._explainer.explain(decision), request)
         admission = self._checkpoint.admit(decision, approach)
@@ -195,6 +191,18 @@ class HttpDoor:
         return response, True
 
 
+async def decided(checkpoint: Checkpoint, approach: Approach, metrics: Metrics) -> Decision | None:
+    """The decision on an approach, counted; None where it could not be recorded, so that nothing may pass."""
+    try:
+        decision = await checkpoint.decide(approach)
+    except LedgerUnavailable as error:
+        log.error("decision_not_recorded", problem=str(error))
+        metrics.decided("deny", "unavailable")
+        return None
+    metrics.decided(decision.verdict.effect.value, decision.verdict.rules[0])
+    return decision
+
+
 def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Approach:
     """What the door knows of a request. A WebSocket handshake has a method name of its own.
 
@@ -274,10 +282,9 @@ def _limited(request: web.BaseRequest, decision: Decision, wait_s: float) -> web
         title="Too many requests",
         detail=f"you have or had as many requests under way as one may at a time; try again in {after_s} s",
         decision=decision.id,
+        retry_after_s=after_s,
     )
-    response = answer(problem, request)
-    response.headers["Retry-After"] = str(after_s)
-    return response
+    return answer(problem, request)
 
 
 def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:
@@ -287,6 +294,7 @@ def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:
         title=HTTPStatus(error.status).phrase,
         detail=str(error),
         decision=decision.id,
+        retry_after_s=error.retry_after_s,
     )
 
 
@@ -300,7 +308,7 @@ _FAILED = Problem(
     title="Cannot decide now",
     detail="something went wrong within the gateway, and nothing passed; tell the operator if it lasts",
 )
-_UNRECORDED = Problem(
+UNRECORDED = Problem(
     status=503,
     rule="unavailable",
     title="Cannot decide now",

@@ -142,6 +142,7 @@ class HttpStore:
     def _hide(self, credential: StoreCredential, connection: StoreConnection) -> None:
         """No answer hands the credential on. A store that does not take it may have been given a newer one."""
         connection.headers.popall(credential.name, None)
+        connection.headers.popall("WWW-Authenticate", None)  # it is not the client who is asked
         if connection.status == 401:
             credential.changes.hurry()
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gateway.errors import ConfigurationError
+from gateway.proxy.file_changes import FileChanges
 from gateway.settings import ServiceSettings, TlsSettings
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,6 @@ _SHORT_NAMES = {  # RFC 4514 §3
     "userId": "UID",
 }
 _SPECIAL = frozenset('"+,;<>\\')
-Signature = tuple[tuple[int, int, int], ...]
 
 
 class ListenerTls:
@@ -53,7 +52,7 @@ class ListenerTls:
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
-        self._seen = self._signature()
+        self._changes = FileChanges(settings.certificate, settings.key, settings.client_ca)
         self.context = _context(settings)
         self.problem = ""
 
@@ -64,10 +63,8 @@ class ListenerTls:
 
     def reload_if_changed(self) -> None:
         """Take newer files into use; blocking. Those that cannot be used are logged, and the old ones stay."""
-        signature = self._signature()
-        if signature == self._seen:
+        if not self._changes.changed():
             return
-        self._seen = signature
         try:
             self.context = _context(self._settings)
         except ConfigurationError as error:
@@ -80,9 +77,6 @@ class ListenerTls:
     def service(self, transport: asyncio.BaseTransport) -> str:
         """The service that the client's certificate names, or ""."""
         return service_of(transport.get_extra_info("peercert") or {}, self._settings.service) or ""
-
-    def _signature(self) -> Signature:
-        return tuple(map(_stamp, (self._settings.certificate, self._settings.key, self._settings.client_ca)))
 
 
 def service_of(certificate: Mapping[str, Any], mappings: Iterable[ServiceSettings]) -> str | None:
@@ -146,11 +140,3 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
 def _unusable(what: str, error: Exception, expected: str) -> ConfigurationError:
     why = error.strerror or error.__class__.__name__ if isinstance(error, OSError) else str(error)
     return ConfigurationError([f"gateway.tls: {what} cannot be used ({why}); expected {expected}"])
-
-
-def _stamp(path: Path | None) -> tuple[int, int, int]:
-    try:
-        found = path.stat() if path else None
-    except OSError:
-        return 0, 0, 0
-    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else (0, 0, 0)

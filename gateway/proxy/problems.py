@@ -10,6 +10,8 @@ from aiohttp import web
 from gateway.explanation import Problem
 from gateway.proxy.headers import DECISION, SERVER
 
+RETRY_AFTER_S = 5
+
 
 def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
     """The response that carries a problem; never kept by anybody."""
@@ -18,8 +20,8 @@ def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
         headers[DECISION] = problem.decision
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="residency-gateway"'
-    if problem.status == 503:
-        headers["Retry-After"] = "5"
+    if problem.retry_after_s or problem.status == 503:
+        headers["Retry-After"] = str(problem.retry_after_s or RETRY_AFTER_S)
     if _prefers_page(request.headers.get("Accept", "")):
         response = web.Response(
             status=problem.status,

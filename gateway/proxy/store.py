@@ -9,11 +9,15 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 
 class StoreUnreachable(Exception):
-    """The store did not answer; ``status`` is 502, or 504 when it was too slow. The message is safe to show."""
+    """The store did not answer; the message is safe to show.
 
-    def __init__(self, status: int, message: str) -> None:
+    ``status`` is 502, 504 when it was too slow, or 503 when it was not asked; ``retry_after_s``: when it may be again.
+    """
+
+    def __init__(self, status: int, message: str, *, retry_after_s: int = 0) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class StoreCut(Exception):

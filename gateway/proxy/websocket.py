@@ -121,13 +121,16 @@ class FrameCounter:
         self._head = b""
         self._left = 0  # of the payload under way
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> bytes:
         """Read on.
+
+        Returns:
+            What may be passed on: all that came, but for the header of a frame that is not whole yet.
 
         Raises:
             NotAFrame: it is none, or none that this side may send.
         """
-        at = 0
+        at, came = 0, self._head + data
         while at < len(data):
             if self._left:
                 step = min(self._left, len(data) - at)
@@ -140,6 +143,7 @@ class FrameCounter:
             if self._needed(self._head) == 0:
                 self._begin(self._head)
                 self._head = b""
+        return came[: len(came) - len(self._head)] if self._head else came
 
     def _needed(self, head: bytes) -> int:
         """How many more bytes the header takes, as far as it can be told."""
@@ -267,7 +271,8 @@ async def relay(
         Capped: a cap would have been passed.
     """
     async for data in incoming:
-        counter.feed(data)
-        if not count(len(data)):
+        judged = counter.feed(data)
+        if not count(len(judged)):
             raise Capped
-        await send(data)
+        if judged:
+            await send(judged)

@@ -6,7 +6,6 @@ becomes :class:`StateUnavailable`; the database is brought to the current schema
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.clock import Clock
 from gateway.errors import NotFound, StateUnavailable, UsageError
+from gateway.files import identity, stamp
 from gateway.storage import tables
 from gateway.storage.migrations import BEGIN, upgrade
 
@@ -47,14 +47,14 @@ class StateStore:
         self._files = (path, path + "-wal")
         with self._translated():
             upgrade(self._engine)
-        self._identity = _identity(path)
+        self._identity = identity(path)
 
     def close(self) -> None:
         self._engine.dispose()
 
     def fingerprint(self) -> tuple[object, ...]:
         """Differs once anybody has written to the database's files, give or take the clock tick of its file system."""
-        return tuple(map(_stamp, self._files))
+        return tuple(map(stamp, self._files))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -115,7 +115,7 @@ class StateStore:
         return (rows[-1].revision if rows else since), nouns
 
     def _require_in_place(self) -> None:
-        if _identity(self._files[0]) != self._identity:
+        if identity(self._files[0]) != self._identity:
             raise StateUnavailable(
                 f"the state database {self._files[0]} was removed or replaced while in use; start the gateway again"
             )
@@ -172,22 +172,6 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - as below
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    try:
-        found = os.stat(path)  # noqa: PTH116  many times a second
-    except OSError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _make_directory(path: Path) -> None:

@@ -180,3 +180,15 @@ def test_check_config_says_ok_or_names_every_fault(config: Path, capsys: pytest.
     assert run(["serve", "--check-config", "--config", str(config)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(": ")[2] for line in lines] == ["policy.home[0]", "sate"]
+
+
+def test_check_config_reads_the_files_of_stores_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What would stop a start stops the check: one line, with the store, the key and the file."""
+    text = config.read_text()
+    store = text.index('name = "crm"')
+    secure = text[store:].replace("http://", "https://", 1).replace("country", 'tls_ca = "nowhere.pem"\ncountry', 1)
+    config.write_text(text[:store] + secure)
+    assert run(["serve", "--check-config", "--config", str(config)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "store crm: tls_ca " in line
+    assert "nowhere.pem cannot be used" in line

@@ -203,3 +203,20 @@ async def test_an_answer_shorter_than_announced_is_cut(
         decision = next(line for line in got.split(b"\r\n") if line.startswith(b"Residency-Decision")).split(b": ")[1]
         assert got.count(b"HTTP/1.1 200") == (1 if outcome == "cut" else 2)
         assert (await completion(site, decision.decode()))["outcome"] == outcome
+
+
+async def test_an_upload_that_breaks_off_leaves_no_file(site: Running) -> None:
+    """Half of one is never served, nor listed; an earlier file of that name stays whole."""
+    assert (await site.ask(SAM, "/uploads/acme/trace", method="PUT", data=b"whole"))[0] == 201
+    asked = head(site, SAM, "PUT /uploads/acme/trace HTTP/1.1", "Content-Length: 100000")
+    _, writer = await asyncio.open_connection("127.0.0.1", site.gateway.door_port)
+    writer.write(asked + b"half" * 100)
+    await asyncio.sleep(0.3)
+    _, _, listing = await site.ask(SAM, "/uploads/acme")
+    assert b"partial" not in listing
+    writer.transport.abort()
+    await asyncio.sleep(0.3)
+    assert (await site.ask(SAM, "/uploads/acme/trace"))[2] == b"whole"
+    _, _, listing = await site.ask(SAM, "/uploads/acme")
+    assert listing.count(b'"trace"') == 1
+    assert not list(site.world.directory.parent.rglob(".partial-*"))

@@ -81,13 +81,13 @@ async def test_a_store_behind_tls_is_reached_at_the_address_that_is_there(tmp_pa
 async def test_a_store_that_does_not_answer_is_told_at_once_after_a_while(tmp_path: Path, stores: Addresses) -> None:
     """502 while it is tried, then 503 with a time to come back; each is decided, and each is recorded."""
     async with listening(*[closing(b"")] * 3) as raw:
-        change = crm(url=SecretStr(f"http://{raw.address}"), breaker_failures=2)
+        change = crm(url=SecretStr(f"http://{raw.address}"), breaker_failures=2, breaker_open_s=40.0)
         async with running(tmp_path / "world", stores, change=change) as site:
             answers = [await site.ask(SAM, PATH) for _ in range(3)]
         with LedgerReader(site.world.settings.ledger.path) as reader:
             recorded = [list(reader.show(headers["Residency-Decision"])) for _, headers, _ in answers]
     assert [status for status, _, _ in answers] == [502, 502, 503]
-    assert int(answers[2][1]["Retry-After"]) > 0
+    assert 30 < int(answers[2][1]["Retry-After"]) <= 40
     assert b"did not answer 2 times in a row" in answers[2][2]
     assert [(entries[0]["effect"], entries[1]["outcome"]) for entries in recorded] == [("permit", "unreachable")] * 3
     assert len(raw.requests) == 2

@@ -209,7 +209,25 @@ def test_settings_are_frozen() -> None:
         (lambda d: d["identity"]["issuer"][0].update(jwks="data:x"), "identity.issuer[0].jwks: got 'data:x'; expected"),
         (lambda d: d["identity"]["issuer"][0].update(issuer=" x"), "identity.issuer[0].issuer: got ' x'; expected"),
         (lambda d: d["identity"]["issuer"][0].update(algorithms=["HS256"]), "identity.issuer[0].algorithms[0]: got"),
-        (lambda d: d["identity"]["issuer"].append(d["identity"]["issuer"][0]), "identity.issuer[1].issuer: got"),
+        (
+            lambda d: d["identity"]["issuer"].append(d["identity"]["issuer"][0] | {"vouches_for": ["customer"]}),
+            "identity.issuer[1].issuer: got",
+        ),
+        (
+            lambda d: d["identity"]["issuer"].append(
+                d["identity"]["issuer"][0] | {"issuer": "https://other/", "vouches_for": ["customer", "personnel"]}
+            ),
+            "identity.issuer[1].vouches_for: got 'personnel'; expected those of identity.issuer[0] alone",
+        ),
+        (
+            lambda d: d["identity"].update(
+                issuer=[
+                    d["identity"]["issuer"][0] | {"vouches_for": ["service"]},
+                    d["identity"]["issuer"][0] | {"issuer": "https://other/", "vouches_for": ["service"]},
+                ]
+            ),
+            "identity.issuer[1].vouches_for: got 'service'; expected those of identity.issuer[0] alone",
+        ),
         (lambda d: d["store"].append(d["store"][0]), "store[1].name: got 'crm' a second time"),
         (lambda d: d["store"][0].update(url="gopher://x"), "store[0].url: got a value without a usable scheme"),
         (lambda d: d["store"][0].update(url="http://"), "store[0].url: got a value without a usable scheme"),
@@ -469,3 +487,14 @@ def test_junk_document_is_refused(document: Document) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         read(document, {"SECRET": CANARY})
     assert CANARY not in str(refusal.value)
+
+
+def test_several_issuers_may_vouch_for_different_people() -> None:
+    """One for personnel, one for services, and as many as there are customers."""
+    raw = copy.deepcopy(SMALLEST)
+    [first] = raw["identity"]["issuer"]
+    kinds = (["personnel"], ["service"], ["customer"], ["customer"])
+    raw["identity"]["issuer"] = [
+        first | {"issuer": f"https://{number}/", "vouches_for": kind} for number, kind in enumerate(kinds)
+    ]
+    assert len(read(raw).identity.issuer) == 4

@@ -143,7 +143,7 @@ async def test_customer_claim_leaves_exactly_the_role_customer(world: IdentityWo
     assert (principal.kind, principal.customer, principal.roles) == (Kind.CUSTOMER, "acme", frozenset({"customer"}))
 
 
-@pytest.mark.parametrize("customer", ["", 7, ["acme"], " acme", {}, False])
+@pytest.mark.parametrize("customer", [None, "", 7, ["acme"], " acme", {}, False])
 async def test_customer_claim_that_names_nobody_is_refused(world: IdentityWorld, customer: Any) -> None:
     """A broken mapping must not turn a customer's user into personnel."""
     with pytest.raises(Unauthenticated, match="customer"):

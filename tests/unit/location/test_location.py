@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -82,3 +83,16 @@ def test_country_shown_is_the_first_that_is_not_home(said: list[str], shown: str
     """People see what speaks against them."""
     signals = tuple(Signal(Source.NETWORK, country) for country in said)
     assert Location("", signals).country(HOME) == shown
+
+
+@pytest.mark.parametrize("own", SPACE[:: len(SPACE) // 40])
+@pytest.mark.parametrize("presenter", SPACE[:: len(SPACE) // 40])
+def test_whoever_presents_what_cannot_be_shown_to_be_theirs_has_to_be_at_home_too(
+    own: tuple[str, bool, bool, str, str, str], presenter: tuple[str, bool, bool, str, str, str]
+) -> None:
+    """Never more than either of them alone; without a presenter, the location alone."""
+    found = replace(location(*own), presenter=location(*presenter)).assurance(HOME)
+    alone, beside = oracle(*own), oracle(*presenter)
+    assert found == (beside if alone == "home" else alone)
+    if found is Assurance.HOME:
+        assert (alone, beside) == ("home", "home")

@@ -103,6 +103,18 @@ async def test_no_answer_hands_the_credential_on(tmp_path: Path) -> None:
         assert list(incoming.headers) == ["X-Other", "Content-Length"]
 
 
+async def test_a_client_is_not_asked_for_the_gateways_credential(tmp_path: Path) -> None:
+    """A browser would put the store's question to whoever sits before it."""
+    asks = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 2\r\n\r\nno"
+    given = settings(tmp_path, {"header": "X-Api-Key", "value": SECRET})
+    async with raw_store(asks, credential=given.credential) as (_, store):
+        incoming = await store.exchange(asking())
+        assert (await received(incoming), list(incoming.headers)) == (b"no", ["Content-Length"])
+    async with raw_store(asks) as (_, store):
+        incoming = await store.exchange(asking())
+        assert (await received(incoming), "WWW-Authenticate" in incoming.headers) == (b"no", True)
+
+
 async def test_a_changed_file_is_taken_up(tmp_path: Path) -> None:
     """By itself after a while, and at once after a 401; the client's request is not sent twice."""
     file = tmp_path / "token"

@@ -97,11 +97,12 @@ FRAMES = st.lists(
 def test_frames_are_counted_however_they_are_cut(frames: list[tuple[int, int]], masked: bool, cuts: list[int]) -> None:
     """Pieces of any size, headers cut in the middle included."""
     stream = b"".join(frame(opcode, b"x" * size, masked=masked) for opcode, size in frames)
-    counter, at = FrameCounter(masked=masked), 0
+    counter, at, passed = FrameCounter(masked=masked), 0, b""
     for cut in cuts:
-        counter.feed(stream[at : at + cut])
+        passed += counter.feed(stream[at : at + cut])
+        assert stream.startswith(passed)
         at += cut
-    counter.feed(stream[at:])
+    assert passed + counter.feed(stream[at:]) == stream
     assert (counter.frames, counter.closed, counter._left, counter._head) == (len(frames), False, 0, b"")
 
 
@@ -111,6 +112,13 @@ def test_every_cut_of_a_close_frame_counts_it_once() -> None:
     for byte in frame(8, b"\x03\xe8", masked=True):
         counter.feed(bytes([byte]))
     assert (counter.frames, counter.closed) == (1, True)
+
+
+def test_the_header_of_a_frame_is_held_back_until_it_is_whole() -> None:
+    """Four bytes that turn out to begin no frame have reached nobody."""
+    counter = FrameCounter(masked=True)
+    assert [counter.feed(bytes([byte])) for byte in b"\x81\x81mas"] == [b""] * 5
+    assert counter.feed(b"kx") == b"\x81\x81maskx"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Faults between keys, each of which is sound by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+
+def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, str]]:
+    """Faults between keys, looked for in the raw document so that a fault elsewhere does not hide them."""
+    yield from _repeated(document, "store", "name")
+    yield from _repeated(document.get("identity"), "issuer", "issuer", prefix="identity.")
+    yield from _vouched_twice(document.get("identity"))
+    stores = {item["name"] for item in _tables(document, "store") if isinstance(item.get("name"), str)}
+    for index, route in enumerate(_tables(document, "route")):
+        name = route.get("store")
+        if isinstance(name, str) and name not in stores:
+            yield (
+                f"route[{index}].store",
+                f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(repr, stores))) or 'none'}",
+            )
+        yield from ((f"route[{index}]", what) for what in _customer_sources(route))
+        yield from ((f"route[{index}].allow", what) for what in _decoded_by_ftp(route, document))
+    for index, store in enumerate(_tables(document, "store")):
+        url = store.get("url")
+        unread = f"store[{index}].url" in unresolved
+        if not unread and isinstance(url, str) and not _is_store_url(url):
+            yield (
+                f"store[{index}].url",
+                "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
+            )
+        yield from ((f"store[{index}].{key}", what) for key, what in _store_contradictions(store, known=not unread))
+    door = document.get("gateway")
+    listen = door.get("listen") if isinstance(door, dict) else None
+    if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
+        yield "gateway.control", f"got {listen!r}, the same as gateway.listen; expected an address of its own"
+    if isinstance(door, dict):
+        yield from _tls_contradictions(door.get("tls"))
+    if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
+        yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
+    yield from _external_contradictions(document.get("external"), door if isinstance(door, dict) else {})
+    state = document.get("state")
+    url = state.get("url") if isinstance(state, dict) else None
+    if isinstance(url, str) and not url.startswith("sqlite:///"):
+        yield "state.url", "got another database; expected sqlite:///path (PostgreSQL is not supported by this version)"
+
+
+def _vouched_twice(identity: Any) -> Iterator[tuple[str, str]]:
+    """Grants, the workforce and trusted actors name people and services by subject alone, so one issuer says who is."""
+    said: dict[str, int] = {}
+    for index, issuer in enumerate(_tables(identity, "issuer")):
+        listed = issuer.get("vouches_for", ["personnel", "service", "customer"])
+        for kind in listed if isinstance(listed, list) else []:
+            if kind in ("personnel", "service") and said.setdefault(kind, index) != index:
+                expected = f"identity.issuer[{said[kind]}] alone, since grants and others name them by subject"
+                yield f"identity.issuer[{index}].vouches_for", f"got {kind!r}; expected those of {expected}"
+
+
+def _external_contradictions(external: Any, door: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A peer that is not believed about addresses would lend its own location to everybody who comes through it."""
+    peers = _networks(external.get("trusted_peers") if isinstance(external, dict) else None)
+    proxies = _networks(door.get("trusted_proxies"))
+    for peer in peers:
+        if not any(proxy.version == peer.version and peer.subnet_of(cast(Any, proxy)) for proxy in proxies):
+            yield "external.trusted_peers", f"got {str(peer)!r}; expected a part of gateway.trusted_proxies, too"
+    if peers and door.get("forwarding_header") == "none":
+        yield "gateway.forwarding_header", "got 'none'; expected the header that external.trusted_peers send"
+
+
+def _networks(items: Any) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Those of a list that are networks; the others are a fault of their own."""
+    found = []
+    for item in items if isinstance(items, list) else []:
+        with contextlib.suppress(ValueError):
+            found.append(ipaddress.ip_network(item))
+    return found
+
+
+def _tls_contradictions(tls: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(tls, dict):
+        return
+    certificate, key, asked = tls.get("certificate"), tls.get("key"), tls.get("client_certificates", "none") != "none"
+    if bool(certificate) != bool(key):
+        yield "gateway.tls", "has only one of certificate and key; expected both, or neither"
+    if asked and not (tls.get("client_ca") and certificate):
+        yield "gateway.tls.client_certificates", "asks for certificates; expected client_ca and certificate beside it"
+    for index, service in enumerate(_tables(tls, "service")):
+        if bool(service.get("spiffe")) == bool(service.get("subject")):
+            yield f"gateway.tls.service[{index}]", "names no certificate, or two; expected one of spiffe and subject"
+
+
+def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[tuple[str, str]]:
+    """What a store's other keys ask for and its url cannot give; ``known``: whether the url could be read."""
+    if bool(store.get("tls_certificate")) != bool(store.get("tls_key")):
+        yield "tls_certificate", "is there without tls_key, or the other way round; expected both, or neither"
+    url = store.get("url")
+    if not known or not isinstance(url, str) or not _is_store_url(url):
+        return
+    for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
+        if store.get(key) and not url.startswith("https:"):
+            yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
+    for key in ("addresses", "credential"):
+        if store.get(key) and not url.startswith(("http:", "https:")):
+            yield key, "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
+    if store.get("credential") and "@" in urlsplit(url).netloc:
+        yield "credential", "is set beside credentials in the url; expected only one of them"
+
+
+def _is_store_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        has_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+    is_text = value.isascii() and value.isprintable() and " " not in value
+    return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "sftp"}
+
+
+def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
+    """FTP knows no percent-encoding: a path is decoded for it, so that what was judged would not be what is read."""
+    urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
+    allow = route.get("allow")
+    encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
+    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp")):
+        yield f"got {', '.join(map(repr, encoded))} for a store that paths are decoded for; expected an HTTP store"
+
+
+def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:
+    named = [key for key in ("customer_header", "customer_host", "customer", "many_customers") if route.get(key)]
+    if "{customer}" in str(route.get("path", "")):
+        named.append("path")
+    if len(named) != 1:
+        what = f"names the customer by {' and '.join(named)}" if named else "does not say whose data it serves"
+        expected = "exactly one of {customer} in path, customer_header, customer_host, customer, many_customers"
+        yield f"{what}; expected {expected}"
+
+
+def _tables(node: Any, name: str) -> list[dict[str, Any]]:
+    items = node.get(name) if isinstance(node, dict) else None
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _repeated(node: Any, table: str, key: str, *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    seen: set[Any] = set()
+    for index, item in enumerate(_tables(node, table)):
+        value = item.get(key)
+        if isinstance(value, str) and value in seen:
+            yield f"{prefix}{table}[{index}].{key}", f"got {value!r} a second time; expected each only once"
+        if isinstance(value, str):
+            seen.add(value)
