@@ -25,8 +25,8 @@ TYPE_BASE = "https://residency-gateway.dev/problems/"
 class Problem:
     """A denial or failure as it is answered.
 
-    ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow; ``retry_after_s``: when to try again,
-    where that is known.
+    ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow; ``retry_after_s``: when to try
+    again, where that is known.
     """
 
     status: int

@@ -116,7 +116,8 @@ async def test_a_hundred_wrong_reloads_change_nothing_and_leave_nothing_open(tmp
         before = open_files()
         for number in range(100):
             wrong = whole.replace('data_class = "case"', 'data_class = "nothing"') if number % 2 else whole + "["
-            await reloaded(site, lambda _text, wrong=wrong: wrong)  # type: ignore[misc]
+            site.world.config.write_text(wrong)
+            await site.gateway.reloader.reload()
             if not number % 10:
                 assert (await site.ask(SAM, "/conversations/acme/7"))[0] == 200
         assert site.gateway.engine is engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,14 +63,14 @@ async def live(stores: Addresses) -> AsyncIterator[Addresses]:
     await runner.cleanup()
 
 
-def with_action(action: str | None) -> dict[str, object]:
+def with_action(action: str | None) -> Callable[[Settings], Settings]:
     """A change of settings: a route on which a WebSocket means this."""
     route = RouteSettings.model_validate(LIVE | ({"methods": {"WEBSOCKET": action}} if action else {}))
 
     def change(settings: Settings) -> Settings:
         return settings.model_copy(update={"route": (*settings.route, route)})
 
-    return {"change": change}
+    return change
 
 
 def handshake(site: Running, person: Person, *, ticket: str = "") -> dict[str, str]:
@@ -80,7 +80,7 @@ def handshake(site: Running, person: Person, *, ticket: str = "") -> dict[str, s
 
 async def test_frames_pass_both_ways_and_are_counted(tmp_path: Path, live: Addresses) -> None:
     """Text, binary of every length form, and the close; a subprotocol is agreed upon end to end."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         url = f"{site.url}/live/acme/echo"
         async with site.client.ws_connect(url, headers=handshake(site, SAM), protocols=("chat",), max_msg_size=0) as ws:
             assert ws.protocol == "chat"
@@ -100,7 +100,7 @@ async def test_frames_pass_both_ways_and_are_counted(tmp_path: Path, live: Addre
 
 async def test_compressed_frames_pass_as_they_are(tmp_path: Path, live: Addresses) -> None:
     """An extension is agreed upon between client and store."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         url = f"{site.url}/live/acme/deflate"
         async with site.client.ws_connect(url, headers=handshake(site, SAM), compress=15) as ws:
             assert ws.compress
@@ -129,7 +129,7 @@ async def test_a_handshake_is_judged(
     rule: str,
 ) -> None:
     """No tunnel is opened, and the record says why."""
-    async with running(tmp_path / "world", live, **with_action(action)) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action(action)) as site:
         asked = {**handshake(site, person), "Upgrade": "websocket", "Connection": "Upgrade"}
         asked |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"} | headers
         async with site.client.get(f"{site.url}/live/acme/echo", headers=asked) as response:
@@ -141,7 +141,7 @@ async def test_a_handshake_is_judged(
 @pytest.mark.parametrize("path", ["refuses", "lies"])
 async def test_a_store_that_does_not_agree_is_a_bad_gateway(tmp_path: Path, live: Addresses, path: str) -> None:
     """Neither an ordinary answer nor a 101 without the right key opens a tunnel."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await site.client.ws_connect(f"{site.url}/live/acme/{path}", headers=handshake(site, SAM))
         assert refused.value.status == 502
@@ -152,7 +152,7 @@ async def test_a_store_that_does_not_agree_is_a_bad_gateway(tmp_path: Path, live
 
 async def test_a_tunnel_is_cut_when_its_grant_is_revoked(tmp_path: Path, live: Addresses) -> None:
     """While frames pass and while none does."""
-    async with running(tmp_path / "world", live, **with_action("read")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("read")) as site:
         url = f"{site.url}/live/acme/echo"
         async with site.client.ws_connect(url, headers=handshake(site, PRIYA, ticket="BUG-9")) as ws:
             decision = ws._response.headers["Residency-Decision"]
@@ -169,7 +169,7 @@ async def test_a_tunnel_is_cut_when_its_grant_is_revoked(tmp_path: Path, live: A
 
 async def test_a_grants_cap_cuts_a_tunnel(tmp_path: Path, live: Addresses) -> None:
     """A store that floods stops at the cap."""
-    async with running(tmp_path / "world", live, **with_action("read")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("read")) as site:
         site.world.state.put(replace(site.world.state.get(Grant, "G-1"), max_bytes=1_000_000))
         await site.gateway.rooms.follower.poll()
         url, received = f"{site.url}/live/acme/flood", 0
@@ -183,11 +183,13 @@ async def test_a_grants_cap_cuts_a_tunnel(tmp_path: Path, live: Addresses) -> No
 
 async def test_a_client_that_does_not_read_holds_the_store_back(tmp_path: Path, live: Addresses) -> None:
     """Back-pressure: what the gateway takes in is bounded by what it can pass on."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         url = f"{site.url}/live/acme/flood"
         ws = await site.client.ws_connect(url, headers=handshake(site, SAM), max_msg_size=0)
         assert ws._response.connection is not None
-        ws._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+        transport = ws._response.connection.transport
+        assert transport is not None
+        transport.pause_reading()
         await asyncio.sleep(1.0)
         [admission] = site.gateway.checkpoint.admissions
         taken = admission.bytes_out
@@ -198,7 +200,7 @@ async def test_a_client_that_does_not_read_holds_the_store_back(tmp_path: Path, 
 
 async def test_what_is_no_frame_ends_the_tunnel(tmp_path: Path, live: Addresses) -> None:
     """A client that speaks something else after the handshake reaches nobody."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         reader, writer = await asyncio.open_connection("127.0.0.1", site.gateway.door_port)
         asked = {**handshake(site, SAM), "Host": "gateway", "Upgrade": "websocket", "Connection": "Upgrade"}
         asked |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13"}
@@ -221,7 +223,7 @@ async def test_what_is_no_frame_ends_the_tunnel(tmp_path: Path, live: Addresses)
 
 async def test_events_pass_as_they_come(tmp_path: Path, live: Addresses) -> None:
     """Server-sent events are an answer that does not end: each passes at once, none waits for the next."""
-    async with running(tmp_path / "world", live, **with_action("write")) as site:  # type: ignore[arg-type]
+    async with running(tmp_path / "world", live, change=with_action("write")) as site:
         url = f"{site.url}/conversations/acme/events"
         async with site.client.get(url, headers=handshake(site, SAM)) as response:
             assert response.headers["Content-Type"] == "text/event-stream"

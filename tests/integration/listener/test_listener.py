@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from aiohttp import web
@@ -410,7 +410,7 @@ class TestDeadlines:
         """Once it is one, a client owes it nothing."""
 
         def change(settings: Settings) -> Settings:
-            changed = with_action("write")["change"](settings)  # type: ignore[operator]
+            changed = with_action("write")(settings)
             return gateway(limits=SHORT)(changed)
 
         async with running(tmp_path / "world", live, change=change) as site:
@@ -496,7 +496,7 @@ async def _deaf(port: int) -> Opened:
     connection.setblocking(False)
     await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
     reader, writer = await asyncio.open_connection(sock=connection, limit=1)
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    cast(asyncio.Transport, writer.transport).pause_reading()
     return reader, writer
 
 
