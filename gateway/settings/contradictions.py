@@ -73,7 +73,7 @@ def _external_contradictions(external: Any, door: Mapping[str, Any]) -> Iterator
 def _networks(items: Any) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Those of a list that are networks; the others are a fault of their own."""
     found = []
-    for item in items if isinstance(items, list) else []:
+    for item in filter(lambda item: isinstance(item, str), items if isinstance(items, list) else []):
         with contextlib.suppress(ValueError):
             found.append(ipaddress.ip_network(item))
     return found
