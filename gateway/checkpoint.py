@@ -29,33 +29,22 @@ import uuid_utils
 
 from gateway.admission import Admission, Admissions
 from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
-from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Scope, Target
+from gateway.catalog import Catalog, Classified, Customers, Resource, Scope, Target
 from gateway.catalog.customers import CustomerPlan
 from gateway.clock import Clock
-from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable, UsageError
+from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unavailable, UsageError
 from gateway.identity import Kind, Principal
 from gateway.justification import Desk, Justification, TicketKind
 from gateway.ledger.entry import Entry, Template
 from gateway.location import Location
 from gateway.masking import holds_token
-from gateway.policy import DataKind, Effect, Facts, Plan, RoleScope, RoleTable, Verdict
+from gateway.policy import DataKind, Facts, Plan, RoleScope, RoleTable
 from gateway.ports import AddressResolving, Authenticating, Judging, Locating, Recording, Window
 from gateway.recollection import Recollection
 from gateway.record import VARYING, completion, fields_of, varying
+from gateway.refusal import NOBODY, NOTHING, NOWHERE, UNAVAILABLE, UNWRITABLE, refusal
 
 log = structlog.get_logger(__name__)
-
-UNAUTHENTICATED = Verdict(Effect.DENY, ("unauthenticated",), "")
-MALFORMED = Verdict(Effect.DENY, ("malformed",), "")
-UNAVAILABLE = Verdict(Effect.DENY, ("unavailable",), "")
-"""Verdicts on what never reached the policy. Their ids are not rules of the contract."""
-
-UNWRITABLE = "the request holds what cannot be written down in one way"
-"""What is recorded of a request whose own words cannot be: that it came, from whom, and that it was refused."""
-
-NOBODY = Principal(subject="", issuer="", kind=Kind.PERSONNEL, roles=frozenset())
-NOWHERE = Location(address="", signals=())
-NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, scope=Scope.UNROUTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +318,7 @@ class Checkpoint:
 
     def _judge(self, attempt: Attempt, failures: list[GatewayError]) -> Decision:
         facts: Facts | None = None
-        verdict, problem = _refusal(failures)
+        verdict, problem = refusal(failures)
         if verdict is None:
             try:
                 facts = self._facts(attempt)
@@ -422,12 +411,3 @@ def _first(values: Sequence[str]) -> str | None:
 def _require_one(authorization: Sequence[str], on_behalf_of: Sequence[str]) -> None:
     if len(authorization) > 1 or len(on_behalf_of) > 1:
         raise Malformed("several credentials came; expected one Authorization header")
-
-
-def _refusal(failures: list[GatewayError]) -> tuple[Verdict | None, str]:
-    """The verdict on what could not be established: the malformed first, then the unknown, then the unavailable."""
-    for kind, verdict in ((Malformed, MALFORMED), (Unauthenticated, UNAUTHENTICATED)):
-        for failure in failures:
-            if isinstance(failure, kind):
-                return verdict, str(failure)
-    return (UNAVAILABLE, str(failures[0])) if failures else (None, "")

@@ -180,7 +180,13 @@ class Ledger:
         """
         if self._stalled:
             raise LedgerUnavailable(self._problem)
-        return await self.enqueue(entry, permit=permit, unclaimed=unclaimed)
+        future = self.enqueue(entry, permit=permit, unclaimed=unclaimed)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and future.exception() is None:  # told in the same turn, so that nobody hears it
+                _leave_unclaimed(unclaimed)
+            raise
 
     def enqueue(
         self,
@@ -329,15 +335,21 @@ class Ledger:
 
 def _tell(future: asyncio.Future[int], outcome: Outcome, unclaimed: Callable[[], object] | None = None) -> None:
     if future.done():  # cancelled, or told that it took too long
-        if unclaimed and isinstance(outcome, int):
-            with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
-                unclaimed()
+        if isinstance(outcome, int):
+            _leave_unclaimed(unclaimed)
         return
     if isinstance(outcome, int):
         future.set_result(outcome)
         return
     future.set_exception(outcome)
     future.exception()  # it is in the log and in `problem`; whoever does not wait need not ask
+
+
+def _leave_unclaimed(unclaimed: Callable[[], object] | None) -> None:
+    """Say that an entry landed for which nobody waits any more."""
+    if unclaimed:
+        with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
+            unclaimed()
 
 
 class _CommittingThread:

@@ -469,3 +469,56 @@ async def test_two_ledgers_at_once_keep_one_order(path: Path) -> None:
         appends: list[Any] = [ledger.append(decision(n)) for n in range(50) for ledger in (one, two)]
         assert sorted(await asyncio.gather(*appends)) == list(range(100))
     assert verify(path).verified
+
+
+@pytest.mark.parametrize("lands", [True, False], ids=["landed", "failed"])
+async def test_what_lands_when_nobody_waits_any_more_is_said_once(world: World, lands: bool) -> None:
+    """Cancelled while it was written: said if it is durable, and not if it is not."""
+    said: list[str] = []
+    async with world.ledger() as ledger:
+        await world.hold_up()
+        world.file.error = None if lands else LedgerUnavailable("no")
+        waiting = asyncio.ensure_future(ledger.append(decision(0), permit=True, unclaimed=lambda: said.append("x")))
+        await world.until_entered()
+        waiting.cancel()
+        world.file.gate.set()
+        await until(lambda: not ledger._begun)
+        world.file.error = None
+    assert said == (["x"] if lands else [])
+
+
+async def test_what_is_told_in_the_turn_in_which_the_waiter_is_cancelled_is_said(world: World) -> None:
+    """The waiter never hears the sequence that it was just given."""
+    said: list[str] = []
+    async with world.ledger() as ledger:
+        waiting = asyncio.ensure_future(ledger.append(decision(0), unclaimed=lambda: said.append("x")))
+        settle = ledger._settle
+
+        def settle_and_cancel(result: Any) -> None:
+            settle(result)
+            waiting.cancel()
+
+        ledger._settle = settle_and_cancel  # type: ignore[method-assign]  # nothing else comes between the two
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert said == ["x"]
+
+
+async def test_what_somebody_waits_for_is_not_said(world: World) -> None:
+    """They have it."""
+    said: list[str] = []
+    async with world.ledger() as ledger:
+        assert await ledger.append(decision(0), unclaimed=lambda: said.append("x")) == 0
+    assert said == []
+
+
+async def test_what_lands_after_its_waiter_was_told_that_it_takes_too_long_is_said(world: World) -> None:
+    """A commit that hung and then went through."""
+    said: list[str] = []
+    async with world.ledger(commit_timeout_s=0.05) as ledger:
+        await world.hold_up()
+        with pytest.raises(LedgerUnavailable, match="takes longer"):
+            await ledger.append(decision(0), unclaimed=lambda: said.append("x"))
+        world.file.gate.set()
+        await until(lambda: bool(said))
+    assert said == ["x"]

@@ -15,7 +15,6 @@ from multidict import CIMultiDict
 
 from gateway.attempt import Approach, Attempt, Decision
 from gateway.catalog import Catalog, Customers, RouteTable
-from gateway.checkpoint import MALFORMED, NOTHING, NOWHERE, UNAUTHENTICATED, UNAVAILABLE
 from gateway.errors import ConfigurationError, LedgerUnavailable, Malformed
 from gateway.explanation import Explainer
 from gateway.identity import Kind, Principal
@@ -24,6 +23,7 @@ from gateway.location.networks import Network
 from gateway.policy import Effect, Plan, Verdict
 from gateway.proxy.external import DIALECTS, ENVOY_PREFIX, ExternalAuthorization
 from gateway.proxy.metrics import Metrics
+from gateway.refusal import MALFORMED, NOTHING, NOWHERE, UNAUTHENTICATED, UNAVAILABLE
 from gateway.settings import ExternalSettings, RouteSettings
 from tests.unit.test_settings import Document, changed, problems, read, told
 
