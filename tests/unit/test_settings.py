@@ -467,7 +467,7 @@ JUNK = st.recursive(
 
 
 @given(st.sampled_from(sorted(fields_of(Settings))), JUNK)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_junk_at_any_key_is_refused_or_taken(key: str, junk: Any) -> None:
     """Nothing but ConfigurationError is raised, and it never shows a secret."""
     document = copy.deepcopy(SMALLEST)
@@ -481,7 +481,7 @@ def test_junk_at_any_key_is_refused_or_taken(key: str, junk: Any) -> None:
 
 
 @given(st.dictionaries(st.sampled_from([*Settings.model_fields, "other"]), JUNK))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_junk_document_is_refused(document: Document) -> None:
     """No heap of junk is a configuration, and none breaks the reading."""
     with pytest.raises(ConfigurationError) as refusal:

@@ -260,7 +260,7 @@ def fits(template: str, path: str) -> bool:
 
 
 @given(st.lists(TEMPLATES, min_size=1, max_size=4), ASKED)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_table_agrees_with_the_naive_reading(templates: list[str], path: str) -> None:
     """An accepted table matches a path exactly where one template does, and never could where two do."""
     expected = [template for template in templates if fits(template, path)]

@@ -197,7 +197,7 @@ def test_what_a_second_decoding_shows_is_opted_in_to_as_well(raw: str, allow: se
         max_size=12,
     )
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_opted_in_form_stays_inside_however_it_is_read(pieces: list[str]) -> None:
     """Decoded any number of times, and cut at everything that separates anywhere, it holds no dot segment."""
     try:
@@ -237,7 +237,7 @@ def test_bomb_takes_linear_time(unit: str) -> None:
 
 
 @given(PATHS, QUERIES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_canonical_form_is_its_own(path: str, query: str) -> None:
     """The form of a form is itself, and the query is kept byte for byte."""
     try:
@@ -249,7 +249,7 @@ def test_canonical_form_is_its_own(path: str, query: str) -> None:
 
 
 @given(st.one_of(PATHS, st.text(max_size=40), st.text(max_size=40).map("/".__add__)))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_anything_is_either_refused_or_plain(raw: str) -> None:
     """Nothing but Malformed is raised, and a form holds nothing that could be read in two ways."""
     try:

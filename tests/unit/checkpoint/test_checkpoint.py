@@ -319,7 +319,7 @@ async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) 
 texts = st.text(max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(reason=texts, ticket=texts, method=st.sampled_from(["GET", "PUT"]), subject=st.text(min_size=1), path=texts)
 async def test_a_remembered_entry_has_the_bytes_of_one_made_anew(
     reason: str, ticket: str, method: str, subject: str, path: str

@@ -219,7 +219,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 @given(mutated())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_mutated_token_is_refused_or_means_the_same_principal(token: str) -> None:
     """Nothing but a refusal, or the very principal of the undamaged token, comes of a damaged one."""
 
@@ -244,7 +244,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*claims(), "nbf", "act", "customer", "country"]), JSON, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_signed_claims_give_a_sound_principal_or_a_refusal(changes: dict[str, Any]) -> None:
     """An issuer that signs nonsense gets a refusal, never another error and never an impossible principal."""
 

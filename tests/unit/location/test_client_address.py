@@ -164,7 +164,7 @@ LINES = st.lists(NOISE, max_size=4)
 HEADERS = st.sampled_from(["auto", "x-forwarded-for", "forwarded"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(header=HEADERS, peer=st.one_of(st.just(PROXY), NOISE), forwarded=LINES, x_forwarded_for=LINES)
 def test_any_input_gives_an_untrusted_address_or_none(
     header: Header, peer: str, forwarded: list[str], x_forwarded_for: list[str]
@@ -174,7 +174,7 @@ def test_any_input_gives_an_untrusted_address_or_none(
     assert answer is None or not any(answer in network for network in TRUSTED)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(noise=LINES, same_line=st.booleans(), hops=st.integers(0, 3))
 def test_whatever_stands_left_of_the_answer_changes_nothing(noise: list[str], same_line: bool, hops: int) -> None:
     """Anybody can write what is left of the last untrusted hop."""

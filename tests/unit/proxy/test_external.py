@@ -212,7 +212,7 @@ async def test_path_that_a_route_opted_in_to_passes_as_it_is() -> None:
     assert checkpoint.asked[0].ambiguity == ""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("/.%;aA2eEfF5c?#"), max_size=24))
 async def test_whatever_passes_is_what_was_judged(tail: str) -> None:
     """Without an ambiguity, the path as the proxy passes it on is the canonical one, or no path at all."""

@@ -156,7 +156,7 @@ def test_ours_cannot_be_forged_even_where_a_store_would_take_it(name: str) -> No
 
 
 @given(HEADERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example([("Connection", "Residency-Subject, Residency-Rule"), ("Residency-Subject", "admin")])
 @example([("Residency-Subject\u212a", "admin")])
 def test_only_named_headers_and_ours_ever_cross(pairs: list[tuple[str, str]]) -> None:
@@ -261,7 +261,7 @@ def test_headers_as_a_whole_are_bounded() -> None:
 
 
 @given(HEADERS, st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_answer_carries_its_decision_once(pairs: list[tuple[str, str]], no_store: bool) -> None:
     """A store cannot speak for the gateway, nor have an answer kept that must not be."""
     found = [(name.lower(), value) for name, value in answered(*pairs, no_store=no_store)]

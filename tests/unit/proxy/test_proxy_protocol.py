@@ -113,7 +113,7 @@ ANYTHING = st.one_of(
 
 
 @given(ANYTHING)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @example(b"")
 def test_any_bytes_name_an_address_that_stands_in_them_or_are_refused(stream: bytes) -> None:
     """Never a crash, never an address but the one named, never a byte beyond the header."""
@@ -130,7 +130,7 @@ def test_any_bytes_name_an_address_that_stands_in_them_or_are_refused(stream: by
 
 
 @given(st.ip_addresses(), st.ip_addresses(), st.integers(0, 65_535), st.binary(max_size=50))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_named_address_is_read_back(
     source: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address, port: int, rest: bytes
 ) -> None:

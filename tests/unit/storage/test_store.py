@@ -58,7 +58,7 @@ def test_noun_put_before_is_there_after_a_new_start(open_store: Opener, noun: An
 
 
 @given(title=WORDS, customers=st.lists(WORDS, max_size=3), opened_us=WHOLE)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_and_any_instant_survive(store: StateStore, title: str, customers: list[str], opened_us: int) -> None:
     """Quotes, line ends, zero characters, commas: text is text."""
     ticket = replace(TICKET, title=title, customers=tuple(customers), opened_us=opened_us)

@@ -112,7 +112,7 @@ def test_plan_is_due_two_business_days_on(ordered: str, due: str) -> None:
 
 
 @given(INSTANTS, st.sampled_from([WINDOW, LITERAL, HOLIDAYS]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_next_opening_is_open_and_the_first(instant_us: int, window: SupportWindow) -> None:
     """It is never in the past, it is open, and a microsecond earlier it was not."""
     opening = window.next_opening_us(instant_us)
@@ -122,7 +122,7 @@ def test_next_opening_is_open_and_the_first(instant_us: int, window: SupportWind
 
 
 @given(INSTANTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_due_time_is_a_business_day_within_a_week(ordered_us: int) -> None:
     """Two business days never take less than a day and a half, nor more than a week with a holiday."""
     days = (due_us(ordered_us) - ordered_us) / 86_400e6
