@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from gateway.catalog import Action, Resource, Scope
 from gateway.errors import GatewayError, Malformed, Unauthenticated
@@ -23,13 +23,15 @@ NOWHERE = Location(address="", signals=())
 NOTHING = Resource(store="", data_class="", customer="", action=Action.READ, scope=Scope.UNROUTED)
 
 
-def refusal(failures: Iterable[GatewayError]) -> tuple[Verdict | None, str]:
-    """The verdict on what could not be established, and why; None where all could be.
+def refusal(failures: Sequence[GatewayError]) -> tuple[Verdict | None, str]:
+    """The verdict on what could not be established, and why; None only where nothing failed.
 
-    The malformed comes first, then the unknown, then the unavailable.
+    The malformed comes first, then the unknown; whatever else failed is unavailable.
     """
-    for kind, verdict in ((Malformed, MALFORMED), (Unauthenticated, UNAUTHENTICATED), (GatewayError, UNAVAILABLE)):
+    if not failures:
+        return None, ""
+    for kind, verdict in ((Malformed, MALFORMED), (Unauthenticated, UNAUTHENTICATED)):
         for failure in failures:
             if isinstance(failure, kind):
                 return verdict, str(failure)
-    return None, ""
+    return UNAVAILABLE, str(failures[0])

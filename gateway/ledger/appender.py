@@ -19,14 +19,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from typing import NamedTuple
 
 import structlog
 
 from gateway.clock import Clock, SystemClock
 from gateway.errors import LedgerFull, LedgerUnavailable
+from gateway.ledger.committing_thread import CommittingThread
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import LedgerFile, Outcome
 
@@ -98,7 +97,7 @@ class Ledger:
         self._queue_entries = queue_entries
         self._commit_timeout_s = commit_timeout_s
         self._loop = asyncio.get_running_loop()
-        self._thread = _CommittingThread(self._loop)
+        self._thread = CommittingThread(self._loop)
         self._waiting: deque[_Waiting] = deque()
         self._batch: Sequence[_Waiting] = ()
         self._begun = False  # a batch is under way, or about to be
@@ -350,61 +349,6 @@ def _leave_unclaimed(unclaimed: Callable[[], object] | None) -> None:
     if unclaimed:
         with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
             unclaimed()
-
-
-class _CommittingThread:
-    """One thread that does one thing after the other, and tells a loop what came of it.
-
-    A daemon: a sync that hangs in the kernel must not keep the process from ending.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = Thread(target=self._work, name="ledger", daemon=True)
-        self._thread.start()
-
-    def run(
-        self, job: Callable[[], object], done: Callable[..., None], *, then: Callable[[], object] = lambda: None
-    ) -> None:
-        """Do a job, call ``done`` in the loop with its result or exception, then do what nobody waits for."""
-
-        def work() -> None:
-            try:
-                result = job()
-            except BaseException as error:
-                result = error
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
-                self._loop.call_soon_threadsafe(done, result)
-            try:
-                then()
-            except Exception:
-                log.exception("ledger_not_tidied")
-
-        self._jobs.put(work)
-
-    async def call(self, job: Callable[[], None]) -> None:
-        """Do a job and wait for it."""
-        done: asyncio.Future[None] = self._loop.create_future()
-
-        def settle(result: BaseException | None) -> None:
-            if done.done():
-                return
-            if result:
-                done.set_exception(result)
-            else:
-                done.set_result(None)
-
-        self.run(job, settle)
-        await done
-
-    def stop(self) -> None:
-        """End once what was given to it is done."""
-        self._jobs.put(None)
-
-    def _work(self) -> None:
-        while job := self._jobs.get():
-            job()
 
 
 def _free_bytes(directory: Path) -> int:

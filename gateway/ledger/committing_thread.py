@@ -1,0 +1,68 @@
+"""The thread in which the ledger commits, so that the event loop goes on while the disk syncs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class CommittingThread:
+    """One thread that does one thing after the other, and tells a loop what came of it.
+
+    A daemon: a sync that hangs in the kernel must not keep the process from ending.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="ledger", daemon=True)
+        self._thread.start()
+
+    def run(
+        self, job: Callable[[], object], done: Callable[..., None], *, then: Callable[[], object] = lambda: None
+    ) -> None:
+        """Do a job, call ``done`` in the loop with its result or exception, then do what nobody waits for."""
+
+        def work() -> None:
+            try:
+                result = job()
+            except BaseException as error:
+                result = error
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
+                self._loop.call_soon_threadsafe(done, result)
+            try:
+                then()
+            except Exception:
+                log.exception("ledger_not_tidied")
+
+        self._jobs.put(work)
+
+    async def call(self, job: Callable[[], None]) -> None:
+        """Do a job and wait for it."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def settle(result: BaseException | None) -> None:
+            if done.done():
+                return
+            if result:
+                done.set_exception(result)
+            else:
+                done.set_result(None)
+
+        self.run(job, settle)
+        await done
+
+    def stop(self) -> None:
+        """End once what was given to it is done."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            job()
