@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def _invite(world: World, gateway: Gateway, console: Console) -> None:
     console.print(f"\n[bold]It stays up.[/] Doors {door}   control {control}/readyz   {control}/metrics\n")
     console.print("Try it from another terminal (the forwarding header stands for where the caller is):\n")
     lines = (
+        *_path_line(),
         f"export RESIDENCY_GATEWAY_CONFIG={world.config}",
         f"TOKEN=$(residency-gateway token {PRIYA.name} --roles {','.join(PRIYA.roles)})",
         f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: {PRIYA.address}" {door}/conversations/acme/7',
@@ -134,6 +136,11 @@ def _invite(world: World, gateway: Gateway, console: Console) -> None:
     for line in lines:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print("\nCtrl-C ends it.")
+
+
+def _path_line() -> tuple[str, ...]:
+    """What makes a shell find this command, where it does not yet."""
+    return () if shutil.which("residency-gateway") else (f'export PATH="{Path(sys.executable).parent}:$PATH"',)
 
 
 async def _until_interrupted() -> None:

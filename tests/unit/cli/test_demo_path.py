@@ -1,0 +1,23 @@
+"""The demo's first line: whoever copies what it prints has the command."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.demo import _path_line
+
+
+def test_a_shell_without_the_command_finds_it_after_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    [line] = _path_line()
+    found = subprocess.run(
+        ["/bin/sh", "-c", f"{line}\ncommand -v residency-gateway"], capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()).is_file()
+
+
+def test_a_shell_that_has_it_needs_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: "/somewhere/residency-gateway")
+    assert _path_line() == ()
