@@ -3,7 +3,7 @@ FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY requirements.lock ./
 RUN python -m venv /opt/gateway \
- && /opt/gateway/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
+ && /opt/gateway/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY policies policies
