@@ -71,7 +71,7 @@ def test_the_image_is_slim_unprivileged_and_healthy() -> None:
 
 @pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
 def test_what_is_installed_is_what_the_lock_files_name(name: str) -> None:
-    """No requirement is resolved anew: an extra, which no lock line pins, would ask for the newest release of its base."""
+    """Nothing is resolved anew: an extra, which no lock line pins, would ask for the newest release of its base."""
     installs = re.findall(r"^.*pip install.* -r .*$", (ROOT / name).read_text("utf-8"), re.MULTILINE)
     assert installs
     assert [line for line in installs if "--no-deps --require-hashes" not in line] == []
