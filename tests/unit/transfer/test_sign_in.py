@@ -1,0 +1,174 @@
+"""Signing in: what lets somebody in, what does not, and what is written down before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import argon2
+import pytest
+
+from gateway.clock import SECOND_US
+from gateway.errors import Unavailable
+from gateway.identity import KeptAccounts, TransferPass, UploadAccount
+from gateway.storage import StateStore
+from gateway.transfer import sign_in
+from gateway.transfer.sign_in import RECORDED_A_MINUTE, SignIn
+from gateway.transfer.signing_in import NotSignedIn, SignedIn
+from tests.world.clock import FakeClock
+from tests.world.office import make_bureau
+
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PEER, ELSEWHERE = "192.0.2.7", "198.51.100.9"
+SECRET = "s3cret"
+KEY = "ssh-ed25519 AAAA"
+
+
+class Hall:
+    """A place to sign in, with one account and one pass."""
+
+    def __init__(self, state: StateStore, clock: FakeClock) -> None:
+        self.clock, self.state = clock, state
+        self.entries: list[Mapping[str, Any]] = []
+        self.breaks = False
+        self.accounts = KeptAccounts(clock)
+        self.account = UploadAccount("acme/nightly", "acme", CHEAP.hash("right"), (KEY,), 1)
+        self.accounts.put(self.account)
+        self.desk = self.another()
+
+    def another(self) -> SignIn:
+        return SignIn(
+            self.accounts,
+            self.state,
+            principal=self.accounts.principal,
+            record=self.record,
+            clock=self.clock,
+            node="n1",
+        )
+
+    async def record(self, entry: Mapping[str, object]) -> None:
+        if self.breaks:
+            raise OSError("no disk")
+        self.entries.append(entry)
+
+    def give_pass(self, **changes: Any) -> TransferPass:
+        given = TransferPass(
+            "pass-1", "priya", "https://idp", ("engineer",), "US", "jti", 1, "acme", "BUG-9", "why",
+            "1ec1c26b50d5d3c58d9583181af8076655fe00756bf7285940ba3670f99fcba0", self.clock.now_us(),
+            self.clock.now_us() + 60 * SECOND_US,
+        )  # fmt: skip
+        given = replace(given, **changes)
+        with self.state.transaction(exclusive=True) as transaction:
+            transaction.put(given)
+        self.accounts.put(given)
+        return given
+
+    async def try_in(self, password: str, user: str = "acme/nightly", peer: str = PEER) -> SignedIn | None:
+        try:
+            return await self.desk.by_password("sftp", user, password, peer)
+        except NotSignedIn:
+            return None
+
+
+@pytest.fixture
+def hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hall]:
+    monkeypatch.setattr(sign_in, "HASHER", CHEAP)
+    monkeypatch.setattr(sign_in, "_NOBODYS", CHEAP.hash("nobody"))
+    bureau = make_bureau(tmp_path)
+    yield Hall(bureau.state, bureau.clock)
+    bureau.state.close()
+
+
+async def test_the_right_password_signs_in_and_stands_in_the_record(hall: Hall) -> None:
+    """With the door, the address and the customer; without the password."""
+    assert await hall.try_in("right") == SignedIn("upload:acme/nightly", "acme")
+    [entry] = hall.entries
+    assert (entry["act"], entry["object"]) == ("transfer.sign-in", "acme/nightly")
+    assert "right" not in str(entry)
+
+
+@pytest.mark.parametrize("user", ["acme/nobody", "%username%/..", "acme/nightly\0", "", "acme/nightly/", "pass-none"])
+async def test_an_unknown_name_is_nobody(hall: Hall, user: str) -> None:
+    """Vector sftp-018; what was typed is printable in the record, and clipped."""
+    assert await hall.try_in("right", user) is None
+    assert hall.entries[0]["act"] == "transfer.refused"
+    assert str(hall.entries[0]["object"]).isprintable()
+
+
+async def test_a_closed_account_signs_nobody_in(hall: Hall) -> None:
+    """Neither its password nor its key."""
+    hall.accounts.put(replace(hall.account, closed_us=5))
+    assert await hall.try_in("right") is None
+    with pytest.raises(NotSignedIn):
+        await hall.desk.by_key("sftp", "acme/nightly", KEY, PEER)
+
+
+async def test_a_key_signs_in_and_a_certificate_or_another_does_not(hall: Hall) -> None:
+    """A certificate is nobody's."""
+    assert await hall.desk.by_key("sftp", "acme/nightly", KEY, PEER) == SignedIn("upload:acme/nightly", "acme")
+    for key in ("ssh-ed25519 AAAB", "ssh-ed25519-cert-v01@openssh.com AAAA", ""):
+        with pytest.raises(NotSignedIn):
+            await hall.desk.by_key("sftp", "acme/nightly", key, PEER)
+
+
+async def test_without_a_record_nobody_is_signed_in(hall: Hall) -> None:
+    """Whatever breaks there."""
+    hall.breaks = True
+    with pytest.raises(Unavailable):
+        await hall.try_in("right")
+
+
+async def test_the_right_password_waits_after_failures_and_works_again_later(hall: Hall) -> None:
+    """From where the failures came; not from elsewhere, and not for ever."""
+    for _ in range(10):
+        assert await hall.try_in("wrong") is None
+    assert await hall.try_in("right") is None
+    assert await hall.try_in("right", peer=ELSEWHERE)
+    hall.clock.advance(3600)
+    assert await hall.try_in("right")
+
+
+async def test_one_failure_costs_nothing_later(hall: Hall) -> None:
+    """A pause that is over is none, however long ago it was."""
+    assert await hall.try_in("wrong") is None
+    hall.clock.advance(1)
+    assert await hall.try_in("right")
+
+
+async def test_a_burst_is_not_judged_beyond_the_limit(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries that wait for their turn together count one another's failures."""
+    judged: list[str] = []
+    monkeypatch.setattr(sign_in, "_is_right", lambda _kept, password: judged.append(password))
+    await asyncio.gather(*(hall.try_in(f"guess {number}") for number in range(60)))
+    assert len(judged) <= 10 + sign_in.HASHED_AT_ONCE
+
+
+async def test_refusals_in_the_record_are_few_a_minute(hall: Hall) -> None:
+    """And the next one tells how many were left out."""
+    for _ in range(50):
+        await hall.try_in("wrong")
+    assert len(hall.entries) == RECORDED_A_MINUTE
+    hall.clock.advance(61)
+    await hall.try_in("wrong")
+    assert hall.entries[-1]["details"]["count"] == 50 - RECORDED_A_MINUTE
+
+
+async def test_a_pass_is_used_once_at_two_doors(hall: Hall) -> None:
+    """Both ask at once, and the state lets one in."""
+    hall.give_pass()
+    tries = (hall.desk, hall.another())
+    found = await asyncio.gather(
+        *(one.by_password("ftp", "pass-1", SECRET, PEER) for one in tries), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in found) == ["NotSignedIn", "SignedIn"]
+    assert hall.state.get(TransferPass, "pass-1").used == 1
+
+
+@pytest.mark.parametrize("changes", [{"ends_us": 1}, {"revoked_us": 1}, {"used": 1}])
+async def test_a_pass_that_is_over_signs_nobody_in(hall: Hall, changes: dict[str, int]) -> None:
+    """Ended, revoked, or used."""
+    hall.give_pass(**changes)
+    assert await hall.try_in(SECRET, "pass-1") is None
