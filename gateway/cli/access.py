@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-import click
-import uuid_utils
+import dataclasses
 
-from gateway.catalog import Action
+import click
+
+from gateway.acts.access import (
+    approve_access,
+    consent_to_access,
+    deny_access,
+    request_access,
+    revoke_grant,
+    withdraw_access,
+)
+from gateway.acts.revocations import end_revocation, revoke_identity
 from gateway.catalog.customers import Customer
-from gateway.cli.context import Operation, acting, as_json, seconds
-from gateway.cli.output import show_many, show_one
+from gateway.cli.completion import ids
+from gateway.cli.context import Operation, acting, as_json, later_us
+from gateway.cli.output import chosen, show_many, show_one, tell
+from gateway.cli.scope import scope_options
+from gateway.cli.values import LINE, TEXT
+from gateway.clock import SECOND_US, rfc3339
 from gateway.errors import NotFound, UsageError
 from gateway.identity import Revocation, Revoked
-from gateway.justification import AccessRequest, Grant, RequestState, Ticket, requests
-from gateway.policy import load as load_policy
+from gateway.identity.authenticator import CERTIFICATE
+from gateway.identity.revocation import ANY_ISSUER
+from gateway.justification import AccessRequest, Grant, GrantState, RequestState, Ticket, Usage, requests
 
-COLUMNS = ("id", "subject", "ticket", "customer", "data_classes", "actions", "state", "requested", "decided_by")
+REQUESTS = ("id", "subject", "ticket", "customer", "data_classes", "actions", "state", "missing", "requested")
+GRANTS = ("id", "subject", "ticket", "customer", "data_classes", "actions", "state", "ends", "used_requests")
+STATES = [state.value for state in (*RequestState, *GrantState)]
+REVOCATIONS = ("id", "kind", "value", "issuer", "revoked", "issued_until")
+
+_request = click.argument("request", shell_complete=ids(AccessRequest))
+_why = click.option("--why", type=TEXT, default="", help="Why; needed, and recorded.")
+_maybe_why = click.option("--why", type=TEXT, default="", help="Why, if there is more to say; it is recorded.")
 
 
 @click.group()
@@ -23,22 +44,15 @@ def access() -> None:
 
 
 @access.command()
-@click.option("--ticket", required=True, help="The bug ticket.")
-@click.option("--customer", required=True, help="Whose data.")
-@click.option("--data-class", "data_classes", multiple=True, required=True, help="Which data; several may be given.")
+@click.option("--ticket", required=True, help="The bug ticket.", shell_complete=ids(Ticket, kind="bug", closed_us=0))
+@click.option("--customer", required=True, help="Whose data.", shell_complete=ids(Customer))
+@scope_options
 @click.option(
-    "--action",
-    "actions",
-    multiple=True,
-    type=click.Choice([action.value for action in Action]),
-    default=["read"],
-    show_default=True,
-    help="To do what; several may be given.",
+    "--for", "span", default="4h", show_default=True, help="How long, such as 30m, 4h or 2d; or a time, until when."
 )
-@click.option("--for", "span", default="4h", show_default=True, help="How long, such as 30m, 4h or 2d.")
-@click.option("--reason", required=True, help="What the bug needs of this data, and why.")
-@click.option("--max-bytes", type=click.IntRange(min=0), default=0, help="End the grant after this many bytes.")
-@click.option("--max-requests", type=click.IntRange(min=0), default=0, help="End the grant after this many requests.")
+@click.option("--reason", type=TEXT, required=True, help="What the bug needs of this data, and why.")
+@click.option("--max-bytes", type=click.IntRange(min=1), help="End the grant after this many bytes.")
+@click.option("--max-requests", type=click.IntRange(min=1), help="End the grant after this many requests.")
 @acting
 @as_json
 @click.pass_obj
@@ -50,119 +64,145 @@ def request(
     actions: tuple[str, ...],
     span: str,
     reason: str,
-    max_bytes: int,
-    max_requests: int,
+    max_bytes: int | None,
+    max_requests: int | None,
     actor: str,
     as_json: bool,
 ) -> None:
     """Ask for access; somebody else has to approve it."""
-    _require_known(operation, data_classes)
-    operation.state.get(Customer, customer)
-    asked = requests.request(
-        id=f"R-{str(uuid_utils.uuid7())[-12:]}",
-        subject=actor,
-        ticket=operation.state.get(Ticket, ticket),
+    now_us = operation.clock.now_us()
+    asked = request_access(
+        operation.office,
+        operation.actor(actor),
+        ticket=ticket,
         customer=customer,
         data_classes=data_classes,
         actions=actions,
         reason=reason,
-        duration_s=seconds(span),
-        now_us=operation.clock.now_us(),
-        max_bytes=max_bytes,
-        max_requests=max_requests,
+        duration_s=(later_us(span, now_us) - now_us) // SECOND_US,
+        max_bytes=max_bytes or 0,
+        max_requests=max_requests or 0,
     )
-    operation.record(
-        "access.request",
-        asked.id,
-        actor=actor,
-        ticket=ticket,
-        customer=customer,
-        data_classes=list(data_classes),
-        actions=list(actions),
-        duration_s=asked.duration_s,
-        reason=reason,
-    )
-    operation.state.put(asked)
-    show_one(asked, as_json=as_json)
+    tell(f"{asked.id} waits for {requests.missing(asked)}", as_json=as_json)
+    _show(operation, asked, as_json=as_json)
 
 
 @access.command(name="list")
-@click.option("--all", "decided_too", is_flag=True, help="Decided ones too.")
+@click.option("--all", "ended_too", is_flag=True, help="Decided requests, or ended grants, too.")
+@click.option("--grants", is_flag=True, help="Grants in place of requests.")
+@click.option("--mine", is_flag=True, help="Only of the one for whom you act (--as).")
+@click.option("--ticket", help="Only for this ticket.", shell_complete=ids(Ticket))
+@click.option("--customer", help="Only of this customer.", shell_complete=ids(Customer))
+@click.option("--state", type=click.Choice(STATES), help="Only in this state.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest, at most so many.")
+@acting
 @as_json
 @click.pass_obj
-def list_(operation: Operation, decided_too: bool, as_json: bool) -> None:
-    """Requests that wait for an answer."""
-    found = (
-        asked for asked in operation.state.all(AccessRequest) if decided_too or asked.state is RequestState.REQUESTED
-    )
-    show_many(found, COLUMNS, as_json=as_json, empty="no request waits for an answer")
+def list_(
+    operation: Operation,
+    ended_too: bool,
+    grants: bool,
+    mine: bool,
+    ticket: str | None,
+    customer: str | None,
+    state: str | None,
+    limit: int | None,
+    actor: str,
+    as_json: bool,
+) -> None:
+    """Requests that wait for an answer; or the grants that are active."""
+    states = [state.value for state in (GrantState if grants else RequestState)]
+    if state and state not in states:
+        raise UsageError(f"--state: got {state}; expected one of {', '.join(states)}")
+    only = {"subject": actor if mine else None, "ticket": ticket, "customer": customer}
+    wanted = {state} if state else set(states) if ended_too else {states[0]}
+    if grants:
+        begun = sorted(operation.state.all(Grant), key=lambda grant: grant.starts_us)
+        held = (_grant_row(operation, grant) for grant in begun)
+        show_many(chosen(held, only, wanted, limit), GRANTS, as_json=as_json, empty="no grant is active")
+        return
+    made = sorted(operation.state.all(AccessRequest), key=lambda asked: asked.requested_us)
+    asked = (_request_row(operation, each) for each in made)
+    show_many(chosen(asked, only, wanted, limit), REQUESTS, as_json=as_json, empty="no request waits for an answer")
 
 
 @access.command()
-@click.argument("request_or_grant")
+@click.argument("request_or_grant", shell_complete=ids(AccessRequest, Grant))
 @as_json
 @click.pass_obj
 def show(operation: Operation, request_or_grant: str, as_json: bool) -> None:
-    """One request or grant."""
-    kind = Grant if request_or_grant.startswith("G-") else AccessRequest
-    show_one(operation.state.get(kind, request_or_grant), as_json=as_json)
+    """One request with what it still lacks, or one grant with what was used of it."""
+    found = operation.state.find(AccessRequest, request_or_grant) or operation.state.find(Grant, request_or_grant)
+    if found is None:
+        raise NotFound(f"there is no access request and no grant {request_or_grant!r}")
+    _show(operation, found, as_json=as_json)
 
 
 @access.command()
-@click.argument("request")
+@_request
+@_maybe_why
 @acting
 @as_json
 @click.pass_obj
-def approve(operation: Operation, request: str, actor: str, as_json: bool) -> None:
-    """Approve a request: the grant begins now."""
-    asked = operation.state.get(AccessRequest, request)
-    ticket = operation.state.get(Ticket, asked.ticket)
-    decided, grant = requests.approve(asked, ticket=ticket, approver=actor, now_us=operation.clock.now_us())
-    operation.record(
-        "access.approve",
-        grant.id,
-        actor=actor,
-        request=asked.id,
-        grantee=grant.subject,
-        ticket=grant.ticket,
-        customer=grant.customer,
-        ends_us=grant.ends_us,
-    )
-    operation.state.put(decided, grant)
-    show_one(grant, as_json=as_json)
+def approve(operation: Operation, request: str, why: str, actor: str, as_json: bool) -> None:
+    """Approve a request: the grant begins now, or once what the customer's data needs beside is there."""
+    _show_answered(operation, approve_access(operation.office, operation.actor(actor), request, why=why), as_json)
 
 
 @access.command()
-@click.argument("request")
+@_request
+@click.option("--by", type=LINE, required=True, help="Who in the customer says yes.")
+@_maybe_why
 @acting
 @as_json
 @click.pass_obj
-def deny(operation: Operation, request: str, actor: str, as_json: bool) -> None:
+def consent(operation: Operation, request: str, by: str, why: str, actor: str, as_json: bool) -> None:
+    """Record the customer's own yes to a request, where its data needs one."""
+    answered = consent_to_access(operation.office, operation.actor(actor), request, by=by, why=why)
+    _show_answered(operation, answered, as_json)
+
+
+@access.command()
+@_request
+@_why
+@acting
+@as_json
+@click.pass_obj
+def deny(operation: Operation, request: str, why: str, actor: str, as_json: bool) -> None:
     """Deny a request."""
-    asked = operation.state.get(AccessRequest, request)
-    decided = requests.deny(asked, approver=actor, now_us=operation.clock.now_us())
-    operation.record("access.deny", asked.id, actor=actor, customer=asked.customer, ticket=asked.ticket)
-    operation.state.put(decided)
-    show_one(decided, as_json=as_json)
+    denied = deny_access(operation.office, operation.actor(actor), request, why=why)
+    tell(f"{request} is denied", as_json=as_json)
+    _show(operation, denied, as_json=as_json)
 
 
 @access.command()
-@click.argument("grant")
+@_request
 @acting
 @as_json
 @click.pass_obj
-def revoke(operation: Operation, grant: str, actor: str, as_json: bool) -> None:
+def withdraw(operation: Operation, request: str, actor: str, as_json: bool) -> None:
+    """Withdraw a request that nobody has answered."""
+    withdrawn = withdraw_access(operation.office, operation.actor(actor), request)
+    tell(f"{request} is withdrawn", as_json=as_json)
+    _show(operation, withdrawn, as_json=as_json)
+
+
+@access.command()
+@click.argument("grant", shell_complete=ids(Grant))
+@_why
+@acting
+@as_json
+@click.pass_obj
+def revoke(operation: Operation, grant: str, why: str, actor: str, as_json: bool) -> None:
     """End a grant now. The id of the request that it came from will do."""
-    held = _grant(operation, grant)
-    ended = requests.revoke(held, now_us=operation.clock.now_us())
-    if ended is not held:
-        operation.record("access.revoke", held.id, actor=actor, grantee=held.subject, customer=held.customer)
-        operation.state.put(ended)
-    show_one(ended, as_json=as_json)
+    ended = revoke_grant(operation.office, operation.actor(actor), grant, why=why)
+    how = "has ended" if operation.written else "had been revoked already; nothing changed"
+    tell(f"{ended.id} of {ended.subject} for {ended.customer} {how}", as_json=as_json)
+    _show(operation, ended, as_json=as_json)
 
 
 @access.command(name="revoke-subject")
-@click.argument("subject")
+@click.argument("subject", type=LINE)
 @click.option("--issuer", default="", help="Only as this issuer vouches for them; all issuers unless given.")
 @click.option("--sign-in-again", is_flag=True, help="Tokens issued from now on are believed again.")
 @acting
@@ -172,47 +212,94 @@ def revoke_subject(
     operation: Operation, subject: str, issuer: str, sign_in_again: bool, actor: str, as_json: bool
 ) -> None:
     """Stop believing tokens about a person or service."""
-    until_us = operation.clock.now_us() if sign_in_again else 0
-    _revoke(operation, Revoked.SUBJECT, subject, issuer, until_us=until_us, actor=actor, as_json=as_json)
+    office, who = operation.office, operation.actor(actor)
+    _require_known(operation, issuer)
+    revoked = revoke_identity(office, who, Revoked.SUBJECT, subject, issuer=issuer, sign_in_again=sign_in_again)
+    until = f"tokens about {subject} that were issued until now are no longer believed; signing in again works"
+    tell(until if sign_in_again else f"tokens about {subject} are no longer believed", as_json=as_json)
+    show_one(_revocation_row(revoked), as_json=as_json)
 
 
 @access.command(name="revoke-token")
-@click.argument("token_id", metavar="JTI")
+@click.argument("token_id", type=LINE, metavar="JTI")
 @click.option("--issuer", default="", help="Only of this issuer; of all unless given.")
 @acting
 @as_json
 @click.pass_obj
 def revoke_token(operation: Operation, token_id: str, issuer: str, actor: str, as_json: bool) -> None:
     """Stop believing one token, named by its jti claim."""
-    _revoke(operation, Revoked.TOKEN, token_id, issuer, until_us=0, actor=actor, as_json=as_json)
+    _require_known(operation, issuer)
+    revoked = revoke_identity(operation.office, operation.actor(actor), Revoked.TOKEN, token_id, issuer=issuer)
+    tell("the token is no longer believed", as_json=as_json)
+    show_one(_revocation_row(revoked), as_json=as_json)
 
 
-def _revoke(
-    operation: Operation, kind: Revoked, value: str, issuer: str, *, until_us: int, actor: str, as_json: bool
-) -> None:
-    noun = Revocation(
-        id=f"{kind}:{value}:{issuer}:{until_us}",  # a weaker one later does not take the place of a stronger
-        kind=kind,
-        value=value,
-        issuer=issuer,
-        revoked_us=operation.clock.now_us(),
-        issued_until_us=until_us,
+@access.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+def revocations(context: click.Context, as_json: bool) -> None:
+    """Whose tokens, and which, are no longer believed."""
+    if context.invoked_subcommand is None:
+        operation: Operation = context.obj
+        in_force = [revoked for revoked in operation.state.all(Revocation) if revoked.revoked_us]
+        rows = map(_revocation_row, sorted(in_force, key=lambda revoked: revoked.revoked_us))
+        show_many(rows, REVOCATIONS, as_json=as_json, empty="nobody and nothing is revoked")
+
+
+@revocations.command()
+@click.argument("revocation", metavar="ID", shell_complete=ids(Revocation))
+@acting
+@as_json
+@click.pass_obj
+def end(operation: Operation, revocation: str, actor: str, as_json: bool) -> None:
+    """Take a revocation back: tokens that it alone kept from being believed are believed again."""
+    ended = end_revocation(operation.office, operation.actor(actor), revocation)
+    how = "is taken back" if operation.written else "had been taken back already; nothing changed"
+    tell(f"the revocation of the {ended.kind} {ended.value} {how}", as_json=as_json)
+    show_one(_revocation_row(ended), as_json=as_json)
+
+
+def _require_known(operation: Operation, issuer: str) -> None:
+    """
+    Raises:
+        UsageError: nobody is believed on this issuer's word, so that revoking would do nothing.
+    """
+    known = [each.issuer for each in operation.settings.identity.issuer]
+    if issuer not in (ANY_ISSUER, CERTIFICATE, *known):
+        raise UsageError(f"--issuer: got {issuer!r}; expected one of the configuration: {', '.join(known)}")
+
+
+def _revocation_row(revoked: Revocation) -> dict[str, object]:
+    return dataclasses.asdict(revoked) | {"state": "in force" if revoked.revoked_us else "taken back"}
+
+
+def _show_answered(operation: Operation, noun: AccessRequest | Grant, as_json: bool) -> None:
+    """A request after a yes: the grant that it became, or what it still lacks."""
+    if isinstance(noun, Grant):
+        told = f"{noun.id} of {noun.subject} for {noun.customer} has begun, and ends at {rfc3339(noun.ends_us)}"
+    else:
+        told = f"{noun.id} still waits for {requests.missing(noun)}"
+    tell(told, as_json=as_json)
+    _show(operation, noun, as_json=as_json)
+
+
+def _show(operation: Operation, noun: AccessRequest | Grant, *, as_json: bool) -> None:
+    row = _grant_row(operation, noun) if isinstance(noun, Grant) else _request_row(operation, noun)
+    show_one(row, as_json=as_json)
+
+
+def _request_row(operation: Operation, asked: AccessRequest) -> dict[str, object]:
+    """A request as it stands now, whether or not somebody has yet written down that its time is over."""
+    asked = requests.expire_unanswered(asked, now_us=operation.clock.now_us())
+    waits = asked.state is RequestState.REQUESTED
+    return dataclasses.asdict(asked) | {"missing": requests.missing(asked) if waits else ""}
+
+
+def _grant_row(operation: Operation, grant: Grant) -> dict[str, object]:
+    usage = operation.state.find(Usage, grant.id) or Usage(grant.id)
+    asked = operation.state.find(AccessRequest, grant.request)
+    via = {"approved_via": asked.approved_via if asked else ()}
+    state = grant.state(operation.clock.now_us(), usage)
+    return (
+        dataclasses.asdict(grant) | {"state": state, "used_requests": usage.requests, "used_bytes": usage.bytes} | via
     )
-    operation.record(f"access.revoke-{kind}", value, actor=actor, issuer=issuer, issued_until_us=until_us)
-    operation.state.put(noun)
-    show_one(noun, as_json=as_json)
-
-
-def _grant(operation: Operation, key: str) -> Grant:
-    found = operation.state.find(Grant, key)
-    found = found or next((grant for grant in operation.state.all(Grant) if grant.request == key), None)
-    if found is None:
-        raise NotFound(f"there is no grant {key!r}, nor one that came of a request of that id")
-    return found
-
-
-def _require_known(operation: Operation, data_classes: tuple[str, ...]) -> None:
-    known = load_policy(operation.settings.policy.directory).roles.known_data_classes
-    unknown = [name for name in data_classes if name not in known]
-    if unknown:
-        raise UsageError(f"unknown data class {', '.join(unknown)}; expected among {', '.join(sorted(known))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -81,7 +82,11 @@ def test_ticket_speaks_only_while_open_known_and_for_this_customer(
     )
     one = concerned and scope is Scope.ONE
     assert found.ticket == (ticket if counts else None)
-    assert speaks(found) == (concerned and kind is TicketKind.SECURITY, one and kind is TicketKind.BUG, one)
+    assert speaks(found) == (
+        concerned and kind is TicketKind.SECURITY,
+        one and kind is TicketKind.BUG,
+        one and kind is TicketKind.SUPPORT,
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,11 +155,33 @@ def test_exhausted_grant_leaves_the_next_one() -> None:
 
 
 def test_grant_speaks_only_for_the_ticket_cited() -> None:
-    """Solely for the specific issue: another open bug of the same customer does not do, nor does none."""
+    """Solely for the specific issue: another open bug of the same customer does not do."""
     other = replace(BUG, id="BUG-10")
     held = desk(BUG, other, GRANT)
     assert justify(held, other.id).grant is None
-    assert justify(held, "") == Justification()
+
+
+def test_whoever_holds_a_single_grant_that_fits_need_not_cite_its_ticket() -> None:
+    """There is no doubt which issue it is for; the ticket is told as if it had been cited."""
+    held = desk(BUG, GRANT, replace(GRANT, id="G-2", data_classes=("configuration",)))
+    assert justify(held, "", reason="trace") == Justification(BUG.id, BUG, GRANT, reason="trace")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (replace(GRANT, id="G-2"),),
+        (replace(BUG, id="BUG-10"), replace(GRANT, id="G-2", ticket="BUG-10")),
+        (replace(BUG, closed_us=1),),
+        (replace(GRANT, ended_us=1),),
+        (replace(GRANT, max_requests=1), Usage("G-1", 1)),
+        (replace(GRANT, customer="globex"),),
+    ],
+    ids=["two for the ticket", "two for two tickets", "closed", "over", "exhausted", "another customer"],
+)
+def test_without_a_single_grant_that_fits_a_ticket_has_to_be_cited(others: Sequence[Any]) -> None:
+    """Two that fit are a doubt, and one that no longer holds is none."""
+    assert justify(desk(BUG, GRANT, *others), "") == Justification()
 
 
 @pytest.mark.parametrize(
@@ -202,12 +229,23 @@ def test_authorization_of_a_ticket_may_be_without_an_end(ends_us: int, counts: b
         (TicketKind.SECURITY, 1, False),
     ],
 )
-def test_standing_authorization_is_for_severity_one_support(kind: TicketKind, severity: int, counts: bool) -> None:
-    """One for a ticket is for that ticket whatever it is; a standing one is not."""
-    ticket = replace(CASE, kind=kind, severity=severity)
-    assert (justify(desk(ticket, STANDING), ticket.id).authorization is not None) is counts
-    assert justify(desk(ticket, OF_TICKET), ticket.id).authorization == OF_TICKET
-    assert justify(desk(ticket, replace(OF_TICKET, ticket="CASE-6")), ticket.id).authorization is None
+@pytest.mark.parametrize("authorization", [STANDING, OF_TICKET], ids=["standing", "of a ticket"])
+def test_authorization_is_for_severity_one_support_unless_it_goes_further(
+    authorization: Authorization, kind: TicketKind, severity: int, counts: bool
+) -> None:
+    """As the ticket is now; one that goes further does for cases alone, and one of another ticket never."""
+    ticket, further = replace(CASE, kind=kind, severity=severity), replace(authorization, any_severity=True)
+    assert (justify(desk(ticket, authorization), ticket.id).authorization is not None) is counts
+    assert (justify(desk(ticket, further), ticket.id).authorization is not None) is (kind is TicketKind.SUPPORT)
+    assert justify(desk(ticket, replace(further, ticket="CASE-6")), ticket.id).authorization is None
+
+
+@pytest.mark.parametrize(("recorded_by", "counts"), [("maria", True), ("", True), ("priya", False), (" PRIYA", False)])
+def test_authorization_is_not_for_whoever_recorded_it(recorded_by: str, counts: bool) -> None:
+    """However their name is spelled; another one of the same customer still speaks."""
+    given, other = replace(OF_TICKET, recorded_by=recorded_by), replace(OF_TICKET, id="A-2", recorded_by="dana")
+    assert (justify(desk(CASE, given), CASE.id).authorization is not None) is counts
+    assert justify(desk(CASE, given, other), CASE.id).authorization == (given if counts else other)
 
 
 def test_authorization_that_does_not_cover_leaves_the_next_one() -> None:
@@ -216,7 +254,7 @@ def test_authorization_that_does_not_cover_leaves_the_next_one() -> None:
     assert justify(desk(CASE, replace(STANDING, actions=("write",)), second), CASE.id).authorization == second
 
 
-@pytest.mark.parametrize("cited", ["BUG-404", "bug-9", "BUG-9 ", "", "*"])
+@pytest.mark.parametrize("cited", ["BUG-404", "bug-9", "BUG-9 ", "*"])
 def test_unknown_ticket_is_told_as_cited_and_speaks_for_nothing(cited: str) -> None:
     """What was cited and why is kept for the record, whatever it was."""
     found = justify(desk(BUG, GRANT, STANDING), cited, reason="stack trace")
@@ -227,7 +265,7 @@ def test_unknown_ticket_is_told_as_cited_and_speaks_for_nothing(cited: str) -> N
 @pytest.mark.parametrize(
     ("ticket", "with_it", "before", "after"),
     [
-        (INCIDENT, (), (True, False, False), (False, False, False)),
+        (INCIDENT, (), (True, False, False), (True, False, False)),
         (CASE, (OF_TICKET,), (False, False, True), (False, False, False)),
         (CASE, (STANDING,), (False, False, True), (False, False, False)),
         (BUG, (GRANT,), (False, True, False), (False, True, False)),
@@ -241,7 +279,10 @@ def test_a_ticket_that_was_handed_off_speaks_for_nobody_by_itself(
     after: tuple[bool, bool, bool],
     holder: str,
 ) -> None:
-    """Whoever holds it then; what an approver grants for it afterwards is new (rule ``send-to-us-analyst``)."""
+    """Whoever holds it then; what an approver grants for it afterwards is new (rule ``send-to-us-analyst``).
+
+    An incident is a reason of their own for each who looks into it (rule ``security-incident``).
+    """
     assert speaks(justify(desk(ticket, *with_it), ticket.id)) == before
     moved, _ = hand_off(ticket, [], now_us=NOW)
     assert speaks(justify(desk(replace(moved, holder=holder), *with_it), ticket.id)) == after

@@ -1,0 +1,14 @@
+"""The table: everything that can be called. Routes, permissions, the record and the document follow from it."""
+
+from gateway.console.operation import Operation
+from gateway.console.operations import access, authorizations, customers, people, tickets
+
+OPERATIONS: tuple[Operation, ...] = (
+    *people.OPERATIONS,
+    *customers.OPERATIONS,
+    *tickets.OPERATIONS,
+    *access.OPERATIONS,
+    *authorizations.OPERATIONS,
+)
+
+__all__ = ["OPERATIONS"]
