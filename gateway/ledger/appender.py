@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -28,12 +29,17 @@ from gateway.errors import LedgerFull, LedgerUnavailable
 from gateway.ledger.committing_thread import CommittingThread
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import LedgerFile, Outcome
+from gateway.ledger.pseudonyms import Pseudonyms
 
 log = structlog.get_logger(__name__)
 
 PROBE_S = 1.0
 RIDE_S = 0.02
 SPACE_CHECK_S = 1.0
+
+Answer = TypeVar("Answer")
+Result = tuple[str, list[Outcome]]
+"""Of a batch: the problem with space, if any, and what became of each."""
 
 
 class FreeSpace:
@@ -89,9 +95,19 @@ class Ledger:
         space: asked before each batch.
         queue_entries: how many entries may be waiting or under way.
         commit_timeout_s: when waiters are told that a commit takes too long.
+        pseudonyms: take the place of names in administrative acts; decisions come with theirs.
     """
 
-    def __init__(self, file: LedgerFile, space: FreeSpace, *, queue_entries: int, commit_timeout_s: float) -> None:
+    def __init__(
+        self,
+        file: LedgerFile,
+        space: FreeSpace,
+        *,
+        queue_entries: int,
+        commit_timeout_s: float,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        self.pseudonyms = pseudonyms
         self._file = file
         self._space = space
         self._queue_entries = queue_entries
@@ -119,6 +135,7 @@ class Ledger:
         commit_timeout_s: float = 5.0,
         minimum_free_bytes: int = 64 * 1024 * 1024,
         clock: Clock | None = None,
+        pseudonyms: Pseudonyms | None = None,
     ) -> AsyncIterator[Ledger]:
         """The ledger at a path, as long as the context lasts; at its end everything that waits is committed.
 
@@ -126,7 +143,13 @@ class Ledger:
             LedgerUnavailable: it cannot be opened.
         """
         space = FreeSpace(path, minimum_bytes=minimum_free_bytes, clock=clock or SystemClock())
-        ledger = cls(LedgerFile(path), space, queue_entries=queue_entries, commit_timeout_s=commit_timeout_s)
+        ledger = cls(
+            LedgerFile(path),
+            space,
+            queue_entries=queue_entries,
+            commit_timeout_s=commit_timeout_s,
+            pseudonyms=pseudonyms,
+        )
         await ledger.start()
         try:
             yield ledger
@@ -179,6 +202,8 @@ class Ledger:
         """
         if self._stalled:
             raise LedgerUnavailable(self._problem)
+        if self.pseudonyms and not isinstance(entry, Entry) and entry.get("kind") == "administrative":
+            entry = await asyncio.to_thread(self.pseudonyms.act, entry)
         future = self.enqueue(entry, permit=permit, unclaimed=unclaimed)
         try:
             return await future
@@ -215,6 +240,42 @@ class Ledger:
         self._queue(_Waiting(self._sealed(entry)))
         if not self._begun:
             self._let_ride()
+
+    @property
+    def size(self) -> int:
+        """How many entries there were after the last batch."""
+        return self._file.size
+
+    async def head(self) -> tuple[int, bytes]:
+        """Size and root of the tree over all that is durable; see :meth:`LedgerFile.head`."""
+        return await self._between_batches(self._file.head)
+
+    async def keep_checkpoint(self, size: int, note: str) -> None:
+        """See :meth:`LedgerFile.keep_checkpoint`."""
+        await self._between_batches(partial(self._file.keep_checkpoint, size, note))
+
+    async def keep_cosignature(self, size: int, name: str, line: str) -> None:
+        """See :meth:`LedgerFile.keep_cosignature`."""
+        await self._between_batches(partial(self._file.keep_cosignature, size, name, line))
+
+    async def flush(self) -> None:
+        """Commit all that waits, also what nobody waits for; give up when that takes longer than two commits may."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._commit_timeout_s):
+                while self._waiting or self._begun:
+                    if not self._begun:
+                        self._begin()
+                    self._drained = self._loop.create_future()
+                    await self._drained
+
+    async def _between_batches(self, job: Callable[[], Answer]) -> Answer:
+        if self._closed:
+            raise LedgerUnavailable("the ledger is closed")
+        try:
+            async with asyncio.timeout(2 * self._commit_timeout_s):
+                return await self._thread.call(job)
+        except TimeoutError as error:
+            raise LedgerUnavailable("the ledger does not answer; check the disk") from error
 
     async def close(self) -> None:
         """Commit everything that waits, and close the file. A commit that hangs is waited for only so long."""
@@ -259,16 +320,19 @@ class Ledger:
         self._stop_timer()
         self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
         self._thread.run(partial(self._commit, self._batch), self._settle, then=self._file.tidy)
+        time.sleep(0)  # the thread gets the interpreter now, else not before this turn of the loop is over
 
-    def _commit(self, batch: Sequence[_Waiting]) -> tuple[str, list[Outcome]]:
+    def _commit(self, batch: Sequence[_Waiting]) -> Result:
         """In the committing thread: the problem with space, if any, and what became of each."""
         low = self._space.problem()
         written = iter(self._file.commit([waiting.entry for waiting in batch if not (low and waiting.permit)]))
         return low, [LedgerFull(low) if low and waiting.permit else next(written) for waiting in batch]
 
-    def _settle(self, result: tuple[str, list[Outcome]] | BaseException) -> None:
+    def _settle(self, result: Result | BaseException) -> None:
         """The batch is through. The next one goes to the disk before the waiters of this one are told."""
         batch, self._batch, self._stalled = self._batch, (), False
+        if not isinstance(result, BaseException):
+            result = self._in_place(result)
         if isinstance(result, BaseException):
             problem = str(result) if isinstance(result, LedgerUnavailable) else f"the ledger: {result!r}"
             outcomes: Sequence[Outcome] = [LedgerUnavailable(problem) for _ in batch]
@@ -280,6 +344,15 @@ class Ledger:
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future:
                 _tell(waiting.future, outcome, waiting.unclaimed)
+
+    def _in_place(self, result: Result) -> Result | LedgerUnavailable:
+        """The result, if the file still is where it was. Looked up here: in the thread it would cost two more waits for
+        the interpreter, while whoever waits for the batch waits too."""
+        try:
+            self._file.require_in_place()
+        except LedgerUnavailable as error:
+            return error
+        return result
 
     def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         """What failed and nobody waits for, before all that came since; its id keeps it from standing there twice."""

@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from typing import TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
 
 
 class CommittingThread:
@@ -19,10 +21,10 @@ class CommittingThread:
     A daemon: a sync that hangs in the kernel must not keep the process from ending.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str = "ledger") -> None:
         self._loop = loop
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = Thread(target=self._work, name="ledger", daemon=True)
+        self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def run(
@@ -44,20 +46,20 @@ class CommittingThread:
 
         self._jobs.put(work)
 
-    async def call(self, job: Callable[[], None]) -> None:
-        """Do a job and wait for it."""
-        done: asyncio.Future[None] = self._loop.create_future()
+    async def call(self, job: Callable[[], Result]) -> Result:
+        """Do a job and wait for what comes of it."""
+        done: asyncio.Future[Result] = self._loop.create_future()
 
-        def settle(result: BaseException | None) -> None:
+        def settle(result: Result | BaseException) -> None:
             if done.done():
                 return
-            if result:
+            if isinstance(result, BaseException):
                 done.set_exception(result)
             else:
-                done.set_result(None)
+                done.set_result(result)
 
         self.run(job, settle)
-        await done
+        return await done
 
     def stop(self) -> None:
         """End once what was given to it is done."""

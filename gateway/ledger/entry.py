@@ -75,7 +75,7 @@ def seal(fields: Mapping[str, object]) -> Entry:
         UsageError: they cannot be put in canonical form, are too long, or lack what every entry has.
     """
     body = encode(fields)
-    _require_head(fields)
+    require_head(fields)
     return Entry(body, leaf_hash(body), derive(fields))
 
 
@@ -241,8 +241,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _require_head(fields: Mapping[str, object]) -> None:
-    """Every entry says what it is, which one, and when."""
+def require_head(fields: Mapping[str, object]) -> None:
+    """Every entry says what it is, which one, and when.
+
+    Raises:
+        UsageError: it does not.
+    """
     if fields.get("kind") not in KINDS:
         raise UsageError(f"an entry's kind is one of {', '.join(sorted(KINDS))}; set it")
     if fields.get("version") != VERSION:

@@ -80,25 +80,36 @@ def as_csv(entries: Found) -> Iterator[str]:
         buffer.seek(0)
         buffer.truncate()
         fields = {"sequence": sequence, **decode(body)}
-        writer.writerow([_cell(_get(fields, name)) for name in FIELDS])
+        writer.writerow([_cell(flat(fields, name)) for name in FIELDS])
         yield buffer.getvalue()
 
 
 FORMATS: dict[str, Callable[[Found], Iterator[str]]] = {"jsonl": jsonl, "csv": as_csv}
 
 
-def _get(fields: dict[str, object], name: str) -> object:
+def flat(fields: dict[str, object], name: str) -> object:
+    """The value of a column; "" where the entry has none."""
     first, _, rest = name.partition(".")
     value = fields.get(first, "")
     return value.get(rest, "") if rest and isinstance(value, dict) else value
 
 
-def _cell(value: object) -> str:
+def plain(value: object) -> str:
+    """A value as text: lists are joined by spaces; objects are JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
     if isinstance(value, (list, dict)):
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return str(value)
+
+
+def defused(text: str) -> str:
+    """Text that a spreadsheet would take for a formula, with an apostrophe in front."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _cell(value: object) -> str:
+    text = plain(value)
+    return defused(text) if isinstance(value, (str, list)) else text

@@ -1,11 +1,11 @@
 """The ledger's file: SQLite, a write-ahead log, one synced transaction for each batch.
 
 Invariants: an entry and the head of the tree are written in one transaction; ``synchronous`` is FULL and was read
-back; a commit that returned is on the disk; a file that was unlinked, replaced, rolled back or
-damaged takes no further entry; after an I/O error nothing is written to the same file again, for the page in question
-may be gone although the next sync succeeds. The write-ahead log is moved into the database by
-:meth:`LedgerFile.tidy`, never by SQLite on its own, which would keep an error of that sync to itself; there too the
-index is brought up to the entries, once enough of them lack a row, and when the file is opened and closed.
+back whenever an entry is written, and less only while the index is; a commit that returned is on the disk; a file that
+was unlinked, replaced, rolled back or damaged takes no further entry; after an I/O error nothing is written to the same
+file again, for the page in question may be gone although the next sync succeeds. The write-ahead log is moved into the
+database by :meth:`LedgerFile.tidy`, never by SQLite on its own, which would keep an error of that sync to itself; there
+too the index is brought up to the entries, once enough of them lack a row, and when the file is opened and closed.
 
 What a crash leaves, and what opening the file again does with it:
 
@@ -19,6 +19,7 @@ written, not yet synced           all of the batch, or nothing            either
 synced, nobody told yet           the batch                               it stands; the same entry handed in again
                                                                           gets the sequence that it has
 before the index caught up        entries without a row in the index      opening gives them one
+the index caught up, not synced   the same, or all of the rows            the same; it is synced with the next batch
 while the log is moved            some pages moved, the log whole         they are moved again
 ================================  ======================================  =========================================
 """
@@ -33,13 +34,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.errors import LedgerUnavailable
-from gateway.files import Identity, identity
-from gateway.ledger import index, schema
+from gateway.files import Identity, identity, sync_directory
+from gateway.ledger import index, nodes, schema
 from gateway.ledger.entry import Columns, Entry
 from gateway.ledger.merkle import EMPTY_ROOT, Frontier
 
 BUSY_TIMEOUT_S = 2.0
-TIDY_PAGES = 1_000
+TIDY_PAGES = 4_000  # counted generously: entries share pages
 _COMMIT_PAGES = 6  # that a commit writes beside its entries: head, indexes
 
 _REASONS = {
@@ -101,6 +102,7 @@ class LedgerFile:
         self._wal_identity: Identity | None = None
         self._tree = Frontier()  # as this process last saw it
         self._unindexed: dict[int, Columns] = {}
+        self._tiles: dict[tuple[int, int], bytes] = {}  # full, and not yet stored
         self._unmoved_pages = 0
 
     def open(self) -> None:
@@ -117,6 +119,8 @@ class LedgerFile:
     def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
         """Write entries in one transaction and sync it. An empty batch writes and syncs the head: a probe.
 
+        Nobody may be told of it before :meth:`require_in_place` has returned.
+
         Returns:
             For each entry its sequence. An entry whose id is there already with the same bytes gets the sequence it
             has, so that handing one in again after a failure makes no duplicate; with other bytes it gets an error.
@@ -132,9 +136,90 @@ class LedgerFile:
                 outcomes = self._write(connection, batch)
             except sqlite3.IntegrityError:
                 outcomes = self._write_anew(connection, batch)
-            self._require_in_place()
         self._unmoved_pages += _COMMIT_PAGES + len(batch)
         return outcomes
+
+    def require_in_place(self) -> None:
+        """Make sure that whoever opens these paths after us finds what was just written. For any thread.
+
+        Raises:
+            LedgerUnavailable: the file was unlinked or replaced, so what was written is lost; nothing more is written.
+        """
+        try:
+            there = identity(self.path), identity(self._wal)
+        except OSError as error:
+            raise LedgerUnavailable(self._told(f"{error.strerror}; check the path and its permissions")) from error
+        if there != (self._identity, self._wal_identity):
+            raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
+
+    @property
+    def size(self) -> int:
+        """How many entries there were when this process last looked. For any thread."""
+        return self._tree.size
+
+    def head(self) -> tuple[int, bytes]:
+        """Size and root of the tree over all that is durable.
+
+        Raises:
+            LedgerUnavailable: it cannot be read, or is not what it was.
+        """
+        if self.failure:
+            raise LedgerUnavailable(self.failure)
+        with self._translated():
+            tree = self._read_tree(self._connection or self._reconnect())
+        self.require_in_place()
+        return tree.size, tree.root()
+
+    def keep_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint, durably; one of that size that is there already stays.
+
+        Raises:
+            LedgerUnavailable: it is not known to be kept.
+        """
+        self._keep(schema.KEEP_CHECKPOINT, (size, note))
+
+    def keep_cosignature(self, size: int, name: str, line: str) -> None:
+        """Keep what a witness signed of a checkpoint, durably; the first counts.
+
+        Raises:
+            LedgerUnavailable: it is not known to be kept.
+        """
+        self._keep(schema.KEEP_COSIGNATURE, (size, name, line))
+
+    def commit_with(self, entry: Entry, work: Callable[[sqlite3.Connection, int], None]) -> int:
+        """Write an entry, and do in the same transaction what it tells of.
+
+        Args:
+            entry: one that is not there yet.
+            work: done first, with the sequence that the entry gets. What is deleted in it is overwritten on the disk.
+
+        Returns:
+            Its sequence. The entry and the work are durable.
+
+        Raises:
+            LedgerUnavailable: it is not known whether they are; both are, or neither.
+        """
+        if self.failure:
+            raise LedgerUnavailable(self.failure)
+        with self._translated():
+            connection = self._connection or self._reconnect()
+            connection.execute("PRAGMA secure_delete = ON").fetchone()
+            with _transaction(connection):
+                tree = self._read_tree(connection)
+                work(connection, tree.size)
+                extended = _append(connection, tree, [entry])
+            self._tree = extended  # not before the commit
+        self._unmoved_pages += TIDY_PAGES
+        self.require_in_place()
+        return tree.size
+
+    def _keep(self, statement: str, values: tuple[int | str, ...]) -> None:
+        if self.failure:
+            raise LedgerUnavailable(self.failure)
+        with self._translated():
+            (self._connection or self._reconnect()).execute(statement, values)
+        self._unmoved_pages += 2
+        self.require_in_place()
 
     def tidy(self) -> None:
         """Bring the index up to the entries and move the write-ahead log into the database, when there is enough.
@@ -155,17 +240,27 @@ class LedgerFile:
         if self._connection and not self.failure:
             with contextlib.suppress(sqlite3.Error):
                 self._index(self._connection)
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        """Let go of the connection. After a failure at once: the index would wait for the same lock, or disk, again."""
+        if self._connection and not self.failure:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
 
     def _index(self, connection: sqlite3.Connection) -> None:
-        """Give every entry its row in the index. Failing leaves it behind, which harms nobody but for the disk."""
+        """Give every entry its row in the index, and the tree its upper hashes. Failing leaves them behind, which harms
+        nobody but for the disk."""
         written = schema.MAX_ROWS
-        while written >= schema.MAX_ROWS:
-            with _transaction(connection):
-                written = index.catch_up(connection, self._unindexed)
+        with _unsynced(connection):
+            while written >= schema.MAX_ROWS:
+                with _transaction(connection):
+                    written = index.catch_up(connection, self._unindexed)
+                    index.post(connection)
+                    nodes.catch_up(connection, self._tiles)
         self._unindexed.clear()
+        self._tiles.clear()
 
     def _write(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
         """Write upon the tree as it was last seen, in one statement, which is a transaction of its own.
@@ -178,6 +273,7 @@ class LedgerFile:
             raise sqlite3.IntegrityError("not a batch for one statement")
         first = self._tree.size
         self._tree = _append(connection, self._tree, batch)
+        self._tiles.update(self._tree.tiles)
         self._unindexed.update(zip(range(first, self._tree.size), (entry.columns for entry in batch), strict=True))
         return list(range(first, self._tree.size))
 
@@ -215,7 +311,7 @@ class LedgerFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            _sync_directory(self.path.parent)  # SQLite syncs the directory for its log, not for the database
+            sync_directory(self.path.parent)  # SQLite syncs the directory for its log, not for the database
 
     def _reconnect(self) -> sqlite3.Connection:
         """A connection to the same file as before; never to one that was put in its place."""
@@ -228,19 +324,17 @@ class LedgerFile:
         with _transaction(connection):
             if _is_empty(connection):
                 _make_tables(connection)
+            _upgrade(connection)
             self._tree = self._read_tree(connection)
         self._wal_identity = identity(self._wal)
         return connection
 
     def _require_ledger(self, connection: sqlite3.Connection) -> None:
         marks = [connection.execute(statement).fetchone()[0] for statement in schema.READ_MARKS]
-        if marks != [schema.APPLICATION_ID, schema.SCHEMA_VERSION] and not (marks == [0, 0] and _is_empty(connection)):
+        versions = {schema.SCHEMA_VERSION, *schema.UPGRADES}
+        known = marks[0] == schema.APPLICATION_ID and marks[1] in versions
+        if not known and not (marks == [0, 0] and _is_empty(connection)):
             raise self._give_up("it is another database, or a ledger of another version; name another path")
-
-    def _require_in_place(self) -> None:
-        """Whoever opens these paths after us finds what was just written."""
-        if (identity(self.path), identity(self._wal)) != (self._identity, self._wal_identity):
-            raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
 
     def _give_up(self, why: str) -> LedgerUnavailable:
         self.failure = self.failure or self._told(why)
@@ -258,13 +352,13 @@ class LedgerFile:
             code = primary_code(error)
             why = _REASONS.get(code, str(error))
             failed = self._give_up(why) if code in _FINAL else LedgerUnavailable(self._told(why))
-            self.close()
+            self._disconnect()
             raise failed from error
         except OSError as error:
-            self.close()
+            self._disconnect()
             raise LedgerUnavailable(self._told(f"{error.strerror}; check the path and its permissions")) from error
         except LedgerUnavailable:
-            self.close()
+            self._disconnect()
             raise
 
 
@@ -278,14 +372,45 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     connection.execute(schema.INSERT_HEAD, (EMPTY_ROOT,))
 
 
+def _upgrade(connection: sqlite3.Connection) -> None:
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    for statement in schema.UPGRADES.get(version, ()):
+        connection.execute(statement)
+    if version in schema.UPGRADES:  # what an earlier version left of what it removed
+        connection.execute("PRAGMA secure_delete = ON").fetchone()
+        for removed in connection.execute("SELECT first, after FROM segment WHERE removed_by IS NOT NULL").fetchall():
+            index.post_over(connection, *removed)
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
-    [mode] = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    for setting in ("synchronous = FULL", "fullfsync = ON", "wal_autocheckpoint = 0", "trusted_schema = OFF"):
+    connection.execute("PRAGMA journal_mode = WAL")
+    for setting in ("fullfsync = ON", "wal_autocheckpoint = 0", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {setting}")
+    _sync_fully(connection)
+
+
+def _sync_fully(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous = FULL")
+    [mode] = connection.execute("PRAGMA journal_mode").fetchone()
     [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
     if (mode, synchronous) != ("wal", 2):
         said = f"SQLite says journal mode {mode}, synchronous {synchronous}"
         raise LedgerUnavailable(f"the ledger cannot be synced: {said}; expected wal and 2 (FULL)")
+
+
+@contextlib.contextmanager
+def _unsynced(connection: sqlite3.Connection) -> Iterator[None]:
+    """For what is derived, and can be lost: it is synced with the next batch, which need not wait for a sync of this.
+    It lies before that batch in the log, so that it is never torn where the batch is whole."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    except sqlite3.Error:
+        raise  # it ends the connection, and says more than a setting that cannot be changed now
+    except BaseException:
+        _sync_fully(connection)
+        raise
+    _sync_fully(connection)
 
 
 @contextlib.contextmanager
@@ -320,11 +445,3 @@ def _outcome(entry: Entry, there: tuple[int, bytes]) -> Outcome:
     if leaf_hash == entry.leaf_hash:
         return sequence
     return LedgerUnavailable(f"the id {entry.id} stands at {sequence} with another content; expected a new id")
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

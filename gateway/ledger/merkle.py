@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 HASH_BYTES = 32
+TILE_HEIGHT = 8
+"""A tile is as high as this (C2SP ``tlog-tiles``)."""
 EMPTY_ROOT = sha256(b"").digest()
 """The root of a tree without leaves (RFC 6962 §2.1)."""
 
@@ -30,13 +32,16 @@ class Frontier:
 
     Attributes:
         size: how many leaves it has.
+        tiles: the roots of the subtrees of 256, 65,536, … leaves that were completed by appending to this very object,
+            by height in tiles and number.
     """
 
-    __slots__ = ("_roots", "size")
+    __slots__ = ("_roots", "size", "tiles")
 
     def __init__(self, size: int = 0, roots: Iterable[bytes] = ()) -> None:
         self.size = size
         self._roots = list(roots)
+        self.tiles: dict[tuple[int, int], bytes] = {}
         if len(self._roots) != size.bit_count():
             raise ValueError(f"got {len(self._roots)} hashes; the frontier of {size} leaves has {size.bit_count()}")
 
@@ -49,10 +54,13 @@ class Frontier:
 
     def append(self, leaf: bytes) -> None:
         """Add a leaf by its leaf hash."""
-        rest, node = self.size, leaf
+        rest, node, height = self.size, leaf, 0
         while rest & 1:
             node = node_hash(self._roots.pop(), node)
             rest >>= 1
+            height += 1
+            if not height % TILE_HEIGHT:
+                self.tiles[height // TILE_HEIGHT, rest] = node
         self._roots.append(node)
         self.size += 1
 

@@ -126,6 +126,9 @@ async def test_a_permit_that_nobody_waited_for_is_completed(tmp_path: Path, stor
         assert verify(site.world.settings.ledger.path).verified
 
 
+LOGGED_S = 4.0  # a traceback takes its time to be rendered for a terminal, as the log does where it is not set up
+
+
 async def test_a_fault_of_our_own_is_told_and_lets_nothing_pass(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before an answer has begun, a clear 503; after that, a connection that breaks."""
 
@@ -133,7 +136,7 @@ async def test_a_fault_of_our_own_is_told_and_lets_nothing_pass(site: Running, m
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("gateway.proxy.headers.to_client", fails)
-    answered = await said(site, head(site, SAM, "GET /conversations/acme/7 HTTP/1.1"))
+    answered = await said(site, head(site, SAM, "GET /conversations/acme/7 HTTP/1.1"), until_s=LOGGED_S)
     assert answered.startswith(b"HTTP/1.1 503")
     assert b"aiohttp" not in answered
     monkeypatch.undo()

@@ -130,6 +130,17 @@ async def test_entries_of_one_turn_of_the_loop_share_a_commit(world: World) -> N
     assert world.file.batches == [10]
 
 
+async def test_what_lands_in_a_file_that_is_no_longer_there_is_confirmed_to_nobody(world: World) -> None:
+    """A commit into an unlinked file succeeds, and is lost with it."""
+    async with world.ledger() as ledger:
+        assert await ledger.append(decision(0)) == 0
+        world.path.unlink()
+        for number in (1, 2):
+            with pytest.raises(LedgerUnavailable, match="unlinked or replaced"):
+                await ledger.append(decision(number))
+        assert "unlinked or replaced" in ledger.problem
+
+
 async def test_a_sealed_entry_is_taken_as_it_is(world: World) -> None:
     """Sealed or not, the same bytes are written."""
     entries = [decision(number) for number in range(2)]

@@ -57,7 +57,7 @@ def test_what_is_encoded_is_the_canonical_form(fields: dict[str, Any]) -> None:
         {"é": 1},
         {"a": [None]},
         [{"a": 1.5}],
-        object(),
+        pytest.param(object(), id="object"),
         "\ud800",
     ],
     ids=repr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import Entry, LedgerFile, LedgerReader, LedgerWriter, seal, verify
 from gateway.ledger import file as module
+from gateway.ledger.schema import MAX_ROWS
 from tests.unit.ledger.entries import decision, tampering, write
 
 
@@ -177,6 +179,50 @@ def test_a_synchronous_setting_that_does_not_hold_is_refused(path: Path) -> None
         LedgerFile(path, connect=connect).open()
 
 
+def test_only_what_is_derived_is_written_without_a_sync_of_its_own(path: Path) -> None:
+    """The index follows under NORMAL; every entry before and after it, and all else, is written under FULL."""
+    seen: list[tuple[str, int]] = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:  # type: ignore[override]
+            if statement.startswith("INSERT"):
+                [synchronous] = super().execute("PRAGMA synchronous").fetchone()
+                seen.append((statement.split()[2], synchronous))
+            return super().execute(statement, *parameters)
+
+    def connect(path: Path, *, mode: str, timeout_s: float) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None, timeout=timeout_s, factory=Watched)
+
+    with closing(LedgerFile(path, connect=connect)) as file:
+        file.open()
+        for start in range(0, 3 * MAX_ROWS, MAX_ROWS // 2):
+            file.commit([seal(decision(number)) for number in range(start, start + MAX_ROWS // 2)])
+            file.tidy()
+        file.keep_checkpoint(1, "note")
+    assert {table for table, _ in seen} == {"head", "append", "lookup", "checkpoint"}
+    assert all(synchronous == (1 if table == "lookup" else 2) for table, synchronous in seen)
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("injected"), RuntimeError("injected")])
+def test_an_index_that_cannot_be_written_leaves_commits_synced(
+    path: Path, file: LedgerFile, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever went wrong, the next entry is written on a connection that syncs in full."""
+
+    def fail(*_: object) -> int:
+        raise error
+
+    file.commit([seal(decision(number)) for number in range(1, MAX_ROWS)])
+    with monkeypatch.context() as patch, contextlib.suppress(RuntimeError):
+        patch.setattr("gateway.ledger.index.catch_up", fail)
+        file.tidy()
+    file.commit([seal(decision(MAX_ROWS))])
+    assert file._connection is not None
+    assert file._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    file.tidy()
+    assert verify(path).verified
+
+
 def test_a_new_ledger_is_for_its_owner_only(path: Path, file: LedgerFile) -> None:
     """It holds who did what: nobody else on the machine reads it, nor its log."""
     assert path.stat().st_mode & 0o777 == 0o600
@@ -211,6 +257,7 @@ def test_a_file_unlinked_or_replaced_while_running_is_noticed(
     damage(path, suffix)
     with pytest.raises(LedgerUnavailable, match="unlinked or replaced"):
         file.commit([seal(decision(1))])
+        file.require_in_place()
     with pytest.raises(LedgerUnavailable, match="unlinked or replaced"):
         file.commit([seal(decision(2))])
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.ledger import ledger
 from gateway.errors import LedgerUnavailable, NotFound, UsageError
-from gateway.ledger import LedgerReader, LedgerWriter, administrative
+from gateway.ledger import LedgerReader, LedgerWriter, Report, administrative
 from tests.unit.ledger.entries import decision, tampering, write
 from tests.world.clock import FakeClock
 
@@ -25,8 +25,9 @@ class Operation:
     """What commands get of the command line: settings, a clock, and a way to record."""
 
     def __init__(self, path: Path, clock: FakeClock) -> None:
-        self.settings = SimpleNamespace(ledger=SimpleNamespace(path=path))
+        self.settings = SimpleNamespace(ledger=SimpleNamespace(path=path, holder=()))
         self.clock = clock
+        self.pseudonyms = None
 
     def record(self, act: str, subject: str, *, actor: str, **details: Any) -> None:
         with LedgerWriter(self.settings.ledger.path) as writer:
@@ -68,6 +69,28 @@ def test_search_prints_one_object_a_line(operation: Operation) -> None:
     assert [entry["sequence"] for entry in lines(operation, "search", "--kind", "decision")] == [4, 3, 0]
     oldest = lines(operation, "search", "--kind", "decision", "--oldest-first", "--limit", "2")
     assert [entry["sequence"] for entry in oldest] == [0, 3]
+
+
+@pytest.mark.parametrize("order", [(), ("--oldest-first",)])
+def test_pages_hold_every_entry_once(operation: Operation, order: tuple[str, ...]) -> None:
+    """The cursor of a page begins the next one, although each search is itself recorded."""
+    pages: list[list[int]] = []
+    after: tuple[str, ...] = ()
+    for _ in range(9):
+        page = lines(operation, "search", "--kind", "decision", "--limit", "2", *order, *after)
+        pages.append([entry["sequence"] for entry in page])
+        assert all("cursor" not in entry for entry in page[:-1])
+        if "cursor" not in page[-1]:
+            break
+        after = ("--after", str(page[-1]["cursor"]))
+    assert pages == ([[0, 3], [4]] if order else [[4, 3], [0]])
+
+
+def test_a_page_that_leaves_some_out_says_how_to_go_on(operation: Operation) -> None:
+    """On stderr, behind the table."""
+    assert run(operation, "search", "--limit", "2").stderr == "there is more: --after 3\n"
+    assert run(operation, "search", "--kind", "decision", "--limit", "3").stderr == ""
+    assert last(operation.settings.ledger.path)["details"] == {"asked": ["kind=decision", "limit=3"]}
 
 
 def test_a_search_is_recorded_once_and_does_not_find_itself(operation: Operation, written: Path) -> None:
@@ -164,6 +187,28 @@ def test_tail_follows_until_interrupted(
     assert size(written) == 7
 
 
+def test_tail_with_filters_shows_what_fits_and_is_recorded_once(
+    operation: Operation, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To choose is to search; following says no more about it."""
+    turns = iter([lambda: write(written, decision(8), decision(9, customer="globex")), lambda: None])
+
+    def sleep(_seconds: float) -> None:
+        turn = next(turns, None)
+        if turn is None:
+            raise KeyboardInterrupt
+        turn()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    result = run(operation, "tail", "-n", "1", "--follow", "--json", "--customer", "globex")
+    shown = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(entry["sequence"], entry["customer"]) for entry in shown] == [(3, "globex"), (7, "globex")]
+    assert size(written) == 8
+    with LedgerReader(written) as reader:
+        [record] = [entry for entry in reader.after(4) if entry["kind"] == "administrative"]
+    assert record["details"] == {"asked": ["customer=globex"]}
+
+
 def test_show_gives_a_decision_with_its_completion(operation: Operation) -> None:
     """By sequence or id, for people and for scripts."""
     permit, done = lines(operation, "show", "0")
@@ -184,8 +229,26 @@ def test_verify_says_what_holds(operation: Operation, written: Path) -> None:
     report = json.loads(result.stdout)
     assert (result.return_value, report["verified"], report["entries"], report["problems"]) == (0, True, 5, [])
     assert len(report["root"]) == 64
-    assert run(operation, "verify").stdout == f"verified: 5 entries, root {report['root']}\n"
+    first, second = run(operation, "verify").stdout.splitlines()
+    assert (first, second) == (f"verified: 5 entries, root {report['root']}", "signed: nothing; run ledger checkpoint")
     assert size(written) == 5
+
+
+def test_verify_reads_with_as_many_processes_as_are_asked_for(
+    operation: Operation, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least one; as many as there are processors unless it is said."""
+    asked: list[int | None] = []
+
+    def verify(_path: Path, *, processes: int | None, **_named: object) -> Report:
+        asked.append(processes)
+        return Report()
+
+    monkeypatch.setattr("gateway.cli.ledger.verify_ledger", verify)
+    for arguments in ((), ("--jobs", "3")):
+        run(operation, "verify", *arguments)
+    assert asked == [None, 3]
+    assert isinstance(run(operation, "verify", "--jobs", "0").exception, click.UsageError)
 
 
 def test_verify_says_what_does_not_hold(operation: Operation, written: Path) -> None:
@@ -197,7 +260,7 @@ def test_verify_says_what_does_not_hold(operation: Operation, written: Path) -> 
     report = json.loads(result.stdout)
     assert (result.return_value, report["verified"]) == (1, False)
     assert [problem["sequence"] for problem in report["problems"]] == [2, -1]
-    first, second, verdict = run(operation, "verify").stdout.splitlines()
+    first, second, verdict, _ = run(operation, "verify").stdout.splitlines()
     assert first.startswith("entry 2: its bytes")
     assert second.startswith("the ledger: the tree")
     assert verdict.startswith("not verified: 5 entries")
@@ -216,6 +279,81 @@ def test_an_export_holds_everything_and_is_recorded(operation: Operation, writte
     assert last(written)["act"] == "ledger.export"
     assert last(written)["details"] == {"asked": ["format=jsonl"]}
     assert size(written) == 6
+
+
+def test_an_export_may_be_of_a_stretch(operation: Operation, written: Path) -> None:
+    """From one sequence to another, both of them in it."""
+    assert [entry["sequence"] for entry in stretch(operation, "--from", "1", "--to", "3")] == [1, 2, 3]
+    assert [entry["sequence"] for entry in stretch(operation, "--to", "0")] == [0]
+    assert [entry["sequence"] for entry in stretch(operation, "--from", "3", "--customer", "acme")] == [4]
+    assert last(written)["details"] == {"asked": ["customer=acme", "format=jsonl", "from=3"]}
+    assert stretch(operation, "--from", "99") == []
+
+
+def stretch(operation: Operation, *arguments: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run(operation, "export", *arguments).stdout.splitlines()]
+
+
+def test_an_interrupted_export_is_gone_on_with(
+    operation: Operation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command again finishes the file, and says what it added; each run is recorded."""
+    arguments = ("export", "-o", str(tmp_path / "out"))
+    module = sys.modules["gateway.cli.handing_out"]
+    counted = module.counted
+
+    def stop(entries: Any, total: int | None) -> Any:
+        for count, entry in enumerate(counted(entries, total)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield entry
+
+    monkeypatch.setattr(module, "counted", stop)
+    assert isinstance(run(operation, *arguments).exception, click.Abort)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(module, "counted", counted)
+    assert run(operation, *arguments).stdout == f"{tmp_path}/out: 3 entries more than the part had\n"
+    assert [json.loads(line)["sequence"] for line in (tmp_path / "out").read_text().splitlines()] == [0, 1, 2, 3, 4]
+    assert size(operation.settings.ledger.path) == 7
+
+
+def report(operation: Operation, *arguments: str) -> Result:
+    operation.clock.advance(60)
+    return run(operation, "report", "--customer", "acme", "--since", "1h", *arguments)
+
+
+def test_a_report_goes_to_stdout_or_to_a_new_file_of_its_owner(operation: Operation, tmp_path: Path) -> None:
+    """As a page, unless said otherwise; what is not proven is said on stderr as well."""
+    result = report(operation)
+    assert result.exception is None, result.exception
+    assert result.stdout.startswith("<!doctype html>")
+    assert "run ledger checkpoint" in result.stderr
+    output = tmp_path / "report.json"
+    told = report(operation, "--format", "json", "-o", str(output)).stdout
+    assert told == f"{output}: 1 accesses\n"
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    assert json.loads(output.read_text())["totals"]["accesses"] == 1
+    assert isinstance(report(operation, "-o", str(output)).exception, UsageError)
+    assert isinstance(report(operation, "-o", str(tmp_path / "no" / "file")).exception, LedgerUnavailable)
+
+
+def test_a_report_is_recorded_before_it_is_made(operation: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own name; where that cannot be, nothing is shown."""
+    report(operation, "--pseudonyms")
+    record = last(operation.settings.ledger.path)
+    asked = ["customer=acme", "format=html", "pseudonyms", "since=1h"]
+    assert (record["act"], record["details"]) == ("ledger.report", {"asked": asked})
+
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise LedgerUnavailable("injected")
+
+    monkeypatch.setattr(operation, "record", fail)
+    assert report(operation).stdout == ""
+
+
+def test_a_report_of_no_time_is_wrong_use(operation: Operation) -> None:
+    """The end is not behind the beginning."""
+    assert isinstance(report(operation, "--until", "2h").exception, UsageError)
 
 
 def test_an_export_goes_to_a_new_file_of_its_owner(operation: Operation, tmp_path: Path) -> None:
@@ -243,7 +381,7 @@ def test_json_of_an_export_needs_a_file(operation: Operation, written: Path) -> 
 
 def test_progress_counts_what_was_exported(operation: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bar moves now and then, and the output is the same."""
-    monkeypatch.setattr(sys.modules["gateway.cli.ledger"], "_PROGRESS_EVERY", 2)
+    monkeypatch.setattr(sys.modules["gateway.cli.ledger_choices"], "_PROGRESS_EVERY", 2)
     assert len(run(operation, "export").stdout.splitlines()) == 5
 
 

@@ -77,6 +77,18 @@ def test_hashes_that_do_not_fit_the_size_are_refused(size: int, hashes: bytes) -
         Frontier.from_bytes(size, hashes)
 
 
+@pytest.mark.parametrize("start", [0, 255, 256, 65_300])
+def test_tiles_that_appending_completes_are_told(start: int) -> None:
+    """Each with its height and number, and none twice."""
+    leaves = [b"%d" % number for number in range(start + 300)]
+    tree = grown(leaves[:start]).extended(map(leaf_hash, leaves[start:]))
+    first, after = start // 256, len(leaves) // 256
+    expected = {(1, number): grown(leaves[number * 256 : (number + 1) * 256]).root() for number in range(first, after)}
+    if len(leaves) >= 65_536:
+        expected[2, 0] = grown(leaves[:65_536]).root()
+    assert tree.tiles == expected
+
+
 def test_leaf_and_node_of_the_same_bytes_differ() -> None:
     """Leaves and nodes are told apart, or a node could be passed off as an entry."""
     assert leaf_hash(bytes(64)) != node_hash(bytes(32), bytes(32))

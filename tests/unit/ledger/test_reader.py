@@ -11,10 +11,10 @@ import pytest
 
 from gateway.clock import SECOND_US
 from gateway.errors import LedgerUnavailable, NotFound
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger import LedgerReader, Query, administrative
 from gateway.ledger import reader as module
 from tests.unit.ledger.entries import decision, tampering, write
-from tests.world.clock import NOW_S
+from tests.world.clock import NOW_S, FakeClock
 
 
 @pytest.fixture
@@ -137,4 +137,23 @@ def test_damage_met_while_reading_is_told(written: Path) -> None:
     with tampering(written) as connection:
         connection.execute("DROP TABLE lookup")
     with LedgerReader(written) as reader, pytest.raises(LedgerUnavailable, match="run ledger verify"):
-        sequences(reader)
+        sequences(reader, customer="acme")
+
+
+@pytest.mark.parametrize(
+    ("customer", "found"),
+    [("acme", [0]), ("globex", [0]), ("glob", []), ("acme,globex", [0]), ("*", [1]), ("a", [])],
+)
+def test_each_of_several_customers_is_found(tmp_path: Path, customer: str, found: list[int]) -> None:
+    """An act that names two is an act about each of them; what a request's path says is not split."""
+    path = tmp_path / "several.db"
+    write(path, widened("acme,globex"), widened("*"), decision(2, customer="a,b"))
+    with LedgerReader(path) as reader:
+        assert sequences(reader, customer=customer) == found
+
+
+def widened(customer: str) -> dict[str, Any]:
+    details = {"customer": customer, "ticket": "INC-7"}
+    return administrative(
+        clock=FakeClock(), node="n", actor="liam", act="ticket.widen", subject="INC-7", details=details
+    )
