@@ -1,9 +1,10 @@
 # Python >= 3.11 and make are all that a fresh machine needs. Each target sets up what it needs.
 PYTHON ?= python3
 VENV   := .venv
+JOBS   ?= 4
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check fix bench lock clean
+.PHONY: demo test soak check fix bench lock clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -24,7 +25,10 @@ demo: $(VENV)/runtime          ## the whole thing on this machine, with sample d
 	@$(BIN)/residency-gateway demo $(if $(ONCE),--once)
 
 test: $(VENV)/development      ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+
+soak: $(VENV)/development      ## damaged input by the ten thousand, and a thousand kills; SOAK=100 tries a hundred times as much, SEED=… repeats a run
+	@SOAK=$(or $(SOAK),1) SEED=$(or $(SEED),0) $(BIN)/python -m pytest -s -p no:randomly tests/fuzz tests/integration/test_kills.py
 
 check: $(VENV)/development     ## format, lint, types, imports, then the tests
 	@$(BIN)/ruff format --check .

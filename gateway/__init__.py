@@ -15,7 +15,9 @@ room                      question    answer
 
 :mod:`~gateway.checkpoint` asks them in that order for every door of :mod:`~gateway.proxy`; :mod:`~gateway.app` puts
 everything together; :mod:`~gateway.storage` keeps the state, :mod:`~gateway.support` knows hours and prices,
-:mod:`~gateway.cli` is the command line, and :mod:`~gateway.demo` a sample world.
+:mod:`~gateway.acts` is what people do, :mod:`~gateway.notification` tells who should know, :mod:`~gateway.feeds`
+takes the record to systems outside, :mod:`~gateway.cli` is the command line, :mod:`~gateway.console` the API, and
+:mod:`~gateway.demo` a sample world.
 
 Promised: default deny; no byte before its decision is durable; what was judged is what is recorded and forwarded.
 """

@@ -46,6 +46,7 @@ class Admission:
         bytes_in, bytes_out: how many went to the store, and to the client.
         frames_in, frames_out, closed: of a WebSocket, likewise, and whether a side closed it as the protocol has it.
         ended: why it was ended before its time, or "".
+        digest, offset: of a file, the SHA-256 of the bytes that flowed (hexadecimal, or ""), and where they begin.
     """
 
     __slots__ = (
@@ -59,9 +60,11 @@ class Admission:
         "bytes_out",
         "closed",
         "decision",
+        "digest",
         "ended",
         "frames_in",
         "frames_out",
+        "offset",
     )
 
     def __init__(self, decision: Decision, approach: Approach, checkpoint: Keeping) -> None:
@@ -74,6 +77,8 @@ class Admission:
         self.frames_out = 0
         self.closed = False
         self.ended = ""
+        self.digest = ""
+        self.offset = 0
         self._checkpoint = checkpoint
         self._completed = False
         self._grant = grant.id if grant else ""
@@ -84,6 +89,11 @@ class Admission:
     def frames(self) -> tuple[int, int] | None:
         """Of a WebSocket, how many went to the client, and to the store."""
         return (self.frames_out, self.frames_in) if self.frames_out or self.frames_in else None
+
+    @property
+    def capped(self) -> str:
+        """The grant whose cap its bytes count towards, or ""."""
+        return self._grant if self._limit else ""
 
     def on_end(self, stop: Callable[[], object]) -> None:
         """Say what cuts the stream when the admission ends before its time."""
@@ -121,7 +131,7 @@ class Admission:
         """Record how it ended; only the first call counts.
 
         Args:
-            outcome: ``whole``, ``cut``, ``capped``, ``limited``, ``ended`` or what went wrong upstream.
+            outcome: ``whole``, ``cut``, ``capped``, ``ended`` or what went wrong upstream.
             status: the HTTP status that was answered, or 0.
         """
         if not self._completed:
@@ -151,6 +161,10 @@ class Admissions:
     def forget(self, admission: Admission) -> None:
         self._live.discard(admission)
 
+    def capped(self) -> set[str]:
+        """The grants whose caps the bytes that flow now count towards."""
+        return {admission.capped for admission in self._live} - {""}
+
     def nudge(self) -> None:
         """Something changed on which an admission may rest: judge them now."""
         self._changed.set()
@@ -176,6 +190,7 @@ class Admissions:
         """Sweep as soon as something changed, and at least every :data:`SWEEP_S`, until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), SWEEP_S)
+                async with asyncio.timeout(SWEEP_S):
+                    await self._changed.wait()
             self._changed.clear()
             await self.sweep(judge_again)

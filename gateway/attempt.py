@@ -29,6 +29,7 @@ class Approach(NamedTuple):
         header: every value of a header by name, for routes that name the customer in one.
         ambiguity: what makes the request readable in two ways, as the door found it, or "".
         certificate: the service that the client's verified certificate names, or "".
+        account: what a client of a transfer door signed in with, as the authenticator knows it, or "".
     """
 
     door: str
@@ -45,6 +46,11 @@ class Approach(NamedTuple):
     header: Callable[[str], Sequence[str]] = lambda _name: ()
     ambiguity: str = ""
     certificate: str = ""
+    account: str = ""
+
+    def towards(self, target: str) -> Approach:
+        """The same, to another target."""
+        return Approach(self.door, self.method, target, *self[3:])
 
 
 class Attempt(NamedTuple):
@@ -67,7 +73,10 @@ class Attempt(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """An attempt and its verdict, as recorded under ``id`` at ``sequence``."""
+    """An attempt and its verdict, as recorded under ``id`` at ``sequence``.
+
+    ``allowed``: the methods that could have come, where the method is what was refused; else None.
+    """
 
     id: str
     attempt: Attempt
@@ -75,11 +84,17 @@ class Decision(NamedTuple):
     policy_version: str
     problem: str = ""
     facts: Facts | None = None
+    allowed: tuple[str, ...] | None = None
     sequence: int = -1
 
     def at(self, sequence: int) -> Decision:
         """The same, recorded there."""
         return Decision(*self[:-1], sequence)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it stands in the ledger, and is no mere rehearsal."""
+        return self.sequence >= 0
 
     @property
     def permitted(self) -> bool:

@@ -5,13 +5,15 @@ Every door calls :meth:`Checkpoint.decide`. It takes these steps, in this order,
 1. **who** – the credentials establish a principal;
 2. **where** – the client's address and the signals establish a location;
 3. **what** – the target, in its one canonical form, is classified as a resource;
-4. **why** – the ticket cited is looked up, with what hangs on it;
-5. **may they** – the facts of 1 to 4 are judged by the policy;
+4. **why** – the ticket cited is looked up, with what hangs on it (one of another system is asked for there, unless
+   what was said of it is not too old);
+5. **may they** – the facts of 1 to 4 are judged by the policy; whom it permits may still be one too many for the door;
 6. **written** – the decision is durable in the ledger.
 
 Invariants: a step that fails denies, and the steps after it still establish what they can, for the record; whatever
 happens, one decision is recorded for each call, or :class:`LedgerUnavailable` is raised and nothing may pass; a
-:class:`Decision` in hand is a durable one. No protocol, no rule and no I/O but the ledger's lives here.
+:class:`Decision` in hand is a durable one. No protocol, no rule and no I/O but the ledger's lives
+here.
 
 Steps 1 to 4 are taken for every request. Where they establish exactly what they did before, step 5 remembers its
 verdict, and step 6 the form of the entry.
@@ -30,7 +32,9 @@ import uuid_utils
 from gateway.admission import Admission, Admissions
 from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Attempt, Decision
 from gateway.catalog import Catalog, Classified, Customers, Resource, Scope, Target
+from gateway.catalog.catalog import never_forwarded
 from gateway.catalog.customers import CustomerPlan
+from gateway.catalog.routes import TRANSFERS, TUNNEL
 from gateway.clock import Clock
 from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unavailable, UsageError
 from gateway.identity import Kind, Principal
@@ -39,10 +43,10 @@ from gateway.ledger.entry import Entry, Template
 from gateway.location import Location
 from gateway.masking import holds_token
 from gateway.policy import DataKind, Facts, Plan, RoleScope, RoleTable
-from gateway.ports import AddressResolving, Authenticating, Judging, Locating, Recording, Window
+from gateway.ports import AddressResolving, Authenticating, Judging, Locating, Pseudonymising, Recording, Window
 from gateway.recollection import Recollection
-from gateway.record import VARYING, completion, fields_of, varying
-from gateway.refusal import NOBODY, NOTHING, NOWHERE, UNAVAILABLE, UNWRITABLE, refusal
+from gateway.record import VARYING, completion, fields_of, recorded_reason, varying
+from gateway.refusal import LIMITED, NOBODY, NOTHING, NOWHERE, UNAVAILABLE, UNWRITABLE, allowed, bare, refusal
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +58,9 @@ class Checkpoint:
     Attributes:
         store_is_home: whether a store is declared in a home and its address resolves there.
         fresh: whether customers and plans in memory are known to be current.
-        save_usage: called with a grant's id when its usage changed.
+        save_usage: called with a grant's id when its usage changed; see :mod:`gateway.usage`.
         deny_outside_window: whether the support window denies, or is only recorded.
+        pseudonyms: take the place of people's names in the record, if set.
     """
 
     authenticator: Authenticating
@@ -76,11 +81,16 @@ class Checkpoint:
     save_usage: Callable[[str], None] = lambda _grant: None
     deny_outside_window: bool = True
     max_target_bytes: int = 8_190
+    pseudonyms: Pseudonymising | None = None
     admissions: Admissions = field(default_factory=Admissions)
     _recollection: Recollection = field(default_factory=Recollection, init=False, repr=False, compare=False)
 
-    async def decide(self, approach: Approach) -> Decision:
+    async def decide(self, approach: Approach, *, limit: Callable[[Principal], str] | None = None) -> Decision:
         """Judge a request and record the decision; see the steps above.
+
+        Args:
+            approach: what the door knows.
+            limit: asked about who would be permitted: why not now, or "".
 
         Returns:
             The decision, durable.
@@ -91,15 +101,51 @@ class Checkpoint:
         now_us = self.clock.now_us()
         failures: list[GatewayError] = []
         principal = await self._who(approach, failures)
+        if approach.ticket and principal.kind is Kind.PERSONNEL and not failures:
+            waited = await self._ask_elsewhere(approach.ticket, failures)
+            if waited:  # meanwhile a token may have been revoked, or a grant have ended
+                now_us, principal = self.clock.now_us(), await self._who(approach, failures)
         attempt = self._attempt(approach, principal, now_us, failures)
+        if self.pseudonyms and (unmet := _unmet(self.pseudonyms, attempt)):
+            await self.pseudonyms.meet(*unmet)
+            failures.clear()  # meanwhile, as above
+            now_us, principal = self.clock.now_us(), await self._who(approach, failures)
+            attempt = self._attempt(approach, principal, now_us, failures)
         try:
             decision, entry = self._judge_recalling(attempt, approach, failures)
+            if limit and decision.permitted:
+                decision, entry = self._within(limit, decision, entry, approach)
             return await self._write(decision, entry)
         except UsageError as error:  # it has no canonical form, or is too long
             log.error("decision_not_writable", problem=str(error))
             if approach.ambiguity == UNWRITABLE:
                 raise LedgerUnavailable("a decision cannot be put into the form of the record") from error
         return await self.decide(Approach(approach.door, "", "", "", approach.peer, ambiguity=UNWRITABLE))
+
+    def _within(
+        self,
+        limit: Callable[[Principal], str],
+        decision: Decision,
+        entry: Mapping[str, object] | Entry,
+        approach: Approach,
+    ) -> tuple[Decision, Mapping[str, object] | Entry]:
+        """A permit as it is where the limit has nothing against it, else a denial: nothing is counted or admitted."""
+        try:
+            verdict, problem = LIMITED, limit(decision.attempt.principal)
+        except Exception:
+            log.exception("limit_failed")
+            verdict, problem = UNAVAILABLE, "whether there are too many requests could not be established"
+        if not problem:
+            return decision, entry
+        decision = decision._replace(verdict=verdict, problem=problem)
+        return decision, self._fields(decision, approach)
+
+    def _fields(self, decision: Decision, approach: Approach) -> Mapping[str, object]:
+        """The entry of a decision."""
+        fields = fields_of(decision, approach, node=self.node)
+        if self.pseudonyms is None or not _is_person(decision.attempt.principal):
+            return fields
+        return self.pseudonyms.decision(fields)
 
     async def _write(self, decision: Decision, entry: Mapping[str, object] | Entry) -> Decision:
         """Step 6. A permit that lands when nobody waits for it any more is completed: nothing passed under it."""
@@ -150,6 +196,8 @@ class Checkpoint:
         failures: list[GatewayError] = []
         now_us = self.clock.now_us()
         principal = await self._who(admission.approach, failures)
+        if admission.decision.attempt.justification.ticket:
+            self.desk.renew(admission.approach.ticket)  # behind the answer: the others in flight do not wait for it
         counted = admission.decision.attempt.justification.grant
         attempt = self._attempt(admission.approach, principal, now_us, failures, counted.id if counted else "")
         decision = self._judge(attempt, failures)
@@ -162,16 +210,30 @@ class Checkpoint:
 
     async def _who(self, approach: Approach, failures: list[GatewayError]) -> Principal:
         try:
+            if approach.account:
+                return self.authenticator.accounted(approach.account)
             _require_one(approach.authorization, approach.on_behalf_of)
             if approach.certificate and not (approach.authorization or approach.on_behalf_of):
                 return self.authenticator.certified(approach.certificate)
             return await self.authenticator.authenticate(_first(approach.authorization), _first(approach.on_behalf_of))
         except GatewayError as error:
-            failures.append(error)
+            failures.append(bare(error))
         except Exception:
             log.exception("identity_failed")
             failures.append(Unavailable("who asks could not be established"))
         return NOBODY
+
+    async def _ask_elsewhere(self, cited: str, failures: list[GatewayError]) -> bool:
+        """Have the system that the ticket belongs to asked, if need be; whether that was so."""
+        try:
+            asking = self.desk.ask(cited)
+            if asking is None:
+                return False
+            await asking
+        except Exception:
+            log.exception("tracker_failed")
+            failures.append(Unavailable("why it is asked for could not be established"))
+        return True
 
     def _where(self, approach: Approach, principal: Principal, failures: list[GatewayError]) -> Location:
         try:
@@ -196,13 +258,18 @@ class Checkpoint:
         target: Target | None = None
         if approach.ambiguity:
             failures.append(Malformed(approach.ambiguity))
+        if approach.method == TUNNEL:  # its target is no path (RFC 9112 §3.2.3)
+            failures.append(never_forwarded(TUNNEL))
         try:
             target = self.catalog.read(approach.target, approach.host, max_bytes=self.max_target_bytes)
             if holds_token(target.path):  # what is permitted is recorded as it is, and no token is recorded
                 failures.append(Malformed("the path holds a token; send it as the Authorization header"))
-            return target, self.catalog.classify(approach.method, approach.host, target.path, approach.header)
+            verbs = TRANSFERS if approach.account else None
+            return target, self.catalog.classify(
+                approach.method, approach.host, target.path, approach.header, actions=verbs
+            )
         except GatewayError as error:
-            failures.append(error)
+            failures.append(bare(error))
         except Exception:
             log.exception("catalog_failed")
             failures.append(Unavailable("what is asked for could not be established"))
@@ -222,7 +289,7 @@ class Checkpoint:
         resource = classified.resource
         plan, held = self._plan(resource, now_us, failures)
         justification = self._why(approach, principal, resource, now_us, failures, counted)
-        home = frozenset(held.home) if held and held.home else self.home
+        home = held.home_or(self.home) if held else self.home
         if resource.scope is Scope.MANY:  # home to all of them, or to none
             home = self.customers.common_home(self.home)
         plan_id = held.id if held else ""
@@ -237,7 +304,7 @@ class Checkpoint:
             plan_id=plan_id,
             target=target,
             route=classified.route,
-            out_of_hours=self._out_of_hours(principal, justification, now_us, failures),
+            out_of_hours=self._out_of_hours(principal, resource, justification, now_us, failures),
         )
 
     def _plan(self, resource: Resource, now_us: int, failures: list[GatewayError]) -> tuple[Plan, CustomerPlan | None]:
@@ -291,7 +358,7 @@ class Checkpoint:
             decision = Decision(id_, attempt, judged.verdict, self.policy.version, "", judged.facts)
             return decision, judged.template.fill(varying(decision))
         decision = self._judge(attempt, failures)
-        fields = fields_of(decision, approach, node=self.node)
+        fields = self._fields(decision, approach)
         if key and decision.facts and not decision.problem:
             self._recollection.remember(key, decision.facts, decision.verdict, Template(fields, VARYING))
         return decision, fields
@@ -312,6 +379,7 @@ class Checkpoint:
                 self.policy.version,
                 approach.door,
                 approach.method,
+                self.pseudonyms.state if self.pseudonyms else None,
             )
         except Exception:  # whoever judges meets it too, and says so
             return None
@@ -333,6 +401,7 @@ class Checkpoint:
             policy_version=self.policy.version,
             problem=problem,
             facts=facts,
+            allowed=allowed(failures) if failures else None,
         )
 
     def _facts(self, attempt: Attempt) -> Facts:
@@ -370,11 +439,17 @@ class Checkpoint:
         return self.roles.scope(roles, resource.data_class, resource.action, subject=principal.subject)
 
     def _out_of_hours(
-        self, principal: Principal, why: Justification, now_us: int, failures: list[GatewayError]
+        self,
+        principal: Principal,
+        resource: Resource,
+        why: Justification,
+        now_us: int,
+        failures: list[GatewayError],
     ) -> bool:
         """Whether a support analyst cites a case outside the support window.
 
-        Severity 1 is supported around the clock; a ticket that is unknown, closed or stale is not known to be that.
+        Severity 1 is supported around the clock; a ticket that is unknown, closed or stale is not known to be that, and
+        one customer's critical case is no reason to see another's data.
         """
         try:
             if not why.cited or "support" not in principal.roles or self.window.is_open(now_us):
@@ -382,7 +457,9 @@ class Checkpoint:
         except Exception:
             log.exception("window_failed")
             failures.append(Unavailable("whether support is open could not be established"))
-        return why.ticket is None or (why.ticket.kind is TicketKind.SUPPORT and why.ticket.severity > 1)
+        if why.ticket is None or (resource.scope is Scope.ONE and not why.ticket.covers(resource.customer)):
+            return True
+        return why.ticket.kind is TicketKind.SUPPORT and why.ticket.severity > 1
 
     def record_completion(self, admission: Admission, outcome: str, status: int) -> None:
         """Hand the completion to the ledger; nobody waits for it."""
@@ -396,12 +473,26 @@ class Checkpoint:
             frames=admission.frames,
             bytes_in=admission.bytes_in,
             bytes_out=admission.bytes_out,
+            file=(admission.offset, admission.digest) if admission.digest else None,
         )
         self.ledger.submit(entry)
 
 
 _SERVICE = frozenset({"service"})
 _DATA_KINDS = {kind.value: kind for kind in DataKind if kind is not DataKind.OTHER}
+
+
+def _unmet(pseudonyms: Pseudonymising, attempt: Attempt) -> tuple[str, str, str] | None:
+    """Whoever asks, their address and their reason, where something of it was not recorded by a pseudonym before."""
+    if not _is_person(attempt.principal):
+        return None
+    why = attempt.justification
+    said = attempt.principal.subject, attempt.location.address, recorded_reason(why) if why.reason else ""
+    return None if pseudonyms.knows(*said) else said
+
+
+def _is_person(principal: Principal) -> bool:
+    return bool(principal.subject) and principal.kind is not Kind.SERVICE
 
 
 def _first(values: Sequence[str]) -> str | None:

@@ -36,6 +36,32 @@ class SystemClock:
         return time.monotonic()
 
 
+class SteadyClock:
+    """A wall clock that never goes back: what has an end in it is not prolonged by somebody who sets the clock.
+
+    While the machine's clock is behind where it was, this one goes on at the pace of the monotonic one.
+
+    Args:
+        clock: the machine's.
+        floor_us: an instant that is known to be past.
+    """
+
+    def __init__(self, clock: Clock, floor_us: int = 0) -> None:
+        self._clock = clock
+        self._latest_us, self._latest_s = max(floor_us, clock.now_us()), clock.monotonic_s()
+
+    def now_us(self) -> int:
+        wall_us, now_s = self._clock.now_us(), self._clock.monotonic_s()
+        least_us = self._latest_us + int((now_s - self._latest_s) * SECOND_US)
+        if wall_us > least_us:
+            self._latest_us, self._latest_s = wall_us, now_s
+            return wall_us
+        return least_us
+
+    def monotonic_s(self) -> float:
+        return self._clock.monotonic_s()
+
+
 def rfc3339(instant_us: int) -> str:
     """``1_700_000_000_000_000`` → ``2023-11-14T22:13:20.000000Z`` (RFC 3339, always six decimals, always UTC)."""
     seconds, micros = divmod(instant_us, SECOND_US)

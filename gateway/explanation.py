@@ -16,9 +16,13 @@ from gateway.attempt import Attempt, Decision
 from gateway.catalog import Scope
 from gateway.clock import rfc3339
 from gateway.identity import Kind
+from gateway.justification import Desk, shortfall
 from gateway.location import Source
 
 TYPE_BASE = "https://residency-gateway.dev/problems/"
+NOTHING_CITED = "no ticket was cited; the header Access-Ticket names one."
+_CONSENTED = frozenset({"outside-home", "location-unassured", "role"})
+"""The rules that a grant, an incident or an authorization could have kept from applying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Problem:
     """A denial or failure as it is answered.
 
     ``next_steps`` are the ways on: ``rel``, and a ``command`` or ``href`` to follow; ``retry_after_s``: when to try
-    again, where that is known.
+    again, where that is known; ``allowed``: the methods that could have come, where the status is 405.
     """
 
     status: int
@@ -37,6 +41,7 @@ class Problem:
     customer: str = ""
     next_steps: tuple[dict[str, str], ...] = ()
     retry_after_s: int = 0
+    allowed: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The body of the answer."""
@@ -58,15 +63,21 @@ class Explainer:
 
     Args:
         next_opening_us: when the support window opens next after an instant.
+        control_url: where the control interface is reached; "" leaves its links out.
+        desk: knows what the caller was granted and asked for; without one nothing is said of that.
     """
 
-    def __init__(self, next_opening_us: Callable[[int], int]) -> None:
+    def __init__(
+        self, next_opening_us: Callable[[int], int], control_url: str = "", *, desk: Desk | None = None
+    ) -> None:
         self._next_opening_us = next_opening_us
+        self._control_url = control_url.rstrip("/")
+        self._desk = desk
 
     def explain(self, decision: Decision) -> Problem:
         """The problem that a denial answers with."""
         attempt, rule = decision.attempt, decision.verdict.rules[0]
-        status, title = _TITLES.get(rule, (403, "Denied"))
+        status, title = _TITLES.get(rule, (403, "Denied")) if decision.allowed is None else (405, "Not for this method")
         customer = (
             attempt.resource.customer if decision.facts is not None and attempt.resource.scope is Scope.ONE else ""
         )
@@ -74,10 +85,39 @@ class Explainer:
             status=status,
             rule=rule,
             title=title.format(home=_spoken_home(attempt.home)),
-            detail=decision.problem or self._detail(rule, attempt),
+            detail=decision.problem or self._said(rule, attempt),
             decision=decision.id,
             customer=customer,
-            next_steps=tuple(_next_steps(decision.verdict.rules, attempt)),
+            next_steps=tuple(self._linked(step) for step in _next_steps(decision)),
+            allowed=decision.allowed or (),
+        )
+
+    def _linked(self, step: dict[str, str]) -> dict[str, str]:
+        """A way on, with its link into the control interface."""
+        path = step.pop("path")
+        link = {"method": "POST", "href": f"{self._control_url}/api/v1{path}"} if self._control_url else {}
+        return {"rel": step.pop("rel"), **link, **step}
+
+    def _said(self, rule: str, attempt: Attempt) -> str:
+        """The rule and the signal; then what the caller could have cited, and why that does not help."""
+        unknown = attempt.justification.problem
+        said = [self._detail(rule, attempt), f"{unknown}." if unknown else ""]
+        if rule in _CONSENTED and attempt.principal.kind is Kind.PERSONNEL and attempt.resource.scope is Scope.ONE:
+            lacking = self._shortfall(attempt)
+            said += [f"{lack}." for lack in lacking]
+            if not attempt.justification.cited and not lacking:
+                said.append(NOTHING_CITED)
+        return " ".join(filter(None, said))
+
+    def _shortfall(self, attempt: Attempt) -> tuple[str, ...]:
+        if self._desk is None:
+            return ()
+        return shortfall(
+            self._desk,
+            subject=attempt.principal.subject,
+            resource=attempt.resource,
+            cited=attempt.justification.cited,
+            now_us=attempt.time_us,
         )
 
     def _detail(self, rule: str, attempt: Attempt) -> str:
@@ -146,18 +186,27 @@ def _unclassified(attempt: Attempt) -> str:
     return f"{customer!r} is not a customer that this gateway knows, and you are not in {_codes(attempt.home)}."
 
 
-def _next_steps(rules: tuple[str, ...], attempt: Attempt) -> list[dict[str, str]]:
+def _next_steps(decision: Decision) -> list[dict[str, str]]:
+    rules, attempt = decision.verdict.rules, decision.attempt
     abroad = not {"outside-home", "location-unassured"}.isdisjoint(rules)
     if attempt.principal.kind is not Kind.PERSONNEL or not (abroad or "role" in rules):
         return []
     ticket = attempt.justification.cited or "TICKET"
+    denial = f"--decision {decision.id}" if decision.is_recorded else ticket  # whosever the ticket is, if there is one
     steps = []
     if abroad and attempt.resource.scope is Scope.ONE:
-        steps.append({"rel": "send-to-us-analyst", "command": f"residency-gateway tickets handoff {ticket}"})
+        steps.append(
+            {
+                "rel": "send-to-us-analyst",
+                "path": f"/decisions/{decision.id}/handoff",
+                "command": f"residency-gateway tickets handoff {denial}",
+            }
+        )
     if "engineer" in attempt.principal.roles and attempt.resource.scope is Scope.ONE:
         steps.append(
             {
                 "rel": "request-access",
+                "path": "/access-requests",
                 "command": f"residency-gateway access request --ticket {ticket} --customer {attempt.resource.customer} "
                 f"--data-class {attempt.resource.data_class} --action {attempt.resource.action} --for 4h --reason WHY",
             }
@@ -169,6 +218,7 @@ _TITLES = {
     "unauthenticated": (401, "Not authenticated"),
     "malformed": (400, "Not one meaning"),
     "unavailable": (503, "Cannot decide now"),
+    "too-many-requests": (429, "Too many requests"),
     "outside-home": (403, "Outside {home}"),
     "location-unassured": (403, "Location not assured"),
     "role": (403, "Not for this role"),

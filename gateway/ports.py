@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.identity import Principal
 from gateway.ledger.entry import Entry
@@ -16,6 +16,8 @@ class Authenticating(Protocol):
     async def authenticate(self, authorization: str | None, on_behalf_of: str | None = None) -> Principal: ...
 
     def certified(self, service: str) -> Principal: ...
+
+    def accounted(self, account: str) -> Principal: ...
 
 
 class AddressResolving(Protocol):
@@ -51,6 +53,19 @@ class Recording(Protocol):
     ) -> int: ...
 
     def submit(self, entry: Mapping[str, object] | Entry) -> object: ...
+
+
+class Pseudonymising(Protocol):
+    """See :class:`gateway.ledger.pseudonyms.Pseudonyms`."""
+
+    @property
+    def state(self) -> Hashable: ...
+
+    def knows(self, name: str, address: str, reason: str) -> bool: ...
+
+    async def meet(self, name: str, address: str, reason: str) -> None: ...
+
+    def decision(self, fields: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 class Window(Protocol):

@@ -15,6 +15,7 @@ import uuid_utils
 
 from gateway.attempt import MAX_REASON, MAX_TICKET, Approach, Decision
 from gateway.clock import rfc3339
+from gateway.justification import Justification
 from gateway.ledger.entry import Entry, Template  # not the package, which knows the database
 from gateway.location import Assurance
 from gateway.masking import masked
@@ -76,12 +77,17 @@ def fields_of(decision: Decision, approach: Approach, *, node: str) -> dict[str,
         "grant": why.grant.id if why.grant else "",
         "authorization": why.authorization.id if why.authorization else "",
         "support_window": "closed" if attempt.out_of_hours else "",
-        "reason": _printable(masked(why.reason), MAX_REASON),
-        "problem": decision.problem,
+        "reason": recorded_reason(why),
+        "problem": decision.problem or _printable(why.problem, MAX_REASON),
         "policy_version": decision.policy_version,
         "geo_version": location.version,
         "node": node,
     }
+
+
+def recorded_reason(why: Justification) -> str:
+    """The reason that somebody gave, as it is recorded."""
+    return _printable(masked(why.reason), MAX_REASON)
 
 
 def completion(
@@ -95,9 +101,10 @@ def completion(
     bytes_in: int = 0,
     bytes_out: int = 0,
     frames: tuple[int, int] | None = None,
+    file: tuple[int, str] | None = None,
 ) -> Entry:
-    """The entry of how a permitted decision ended."""
-    return _completions(node, tunnel=frames is not None).fill(
+    """The entry of how a permitted decision ended; ``file``: where its bytes begin in the file, and their SHA-256."""
+    return _completions(node, tunnel=frames is not None, file=file is not None).fill(
         (
             bytes_out,
             bytes_in,
@@ -105,7 +112,9 @@ def completion(
             max(0, now_us - decision.attempt.time_us) // 1_000,
             *(frames or ()),
             str(uuid_utils.uuid7()),
+            *(file[:1] if file else ()),
             outcome,
+            *(file[1:] if file else ()),
             status,
             rfc3339(now_us),
             now_us,
@@ -114,8 +123,8 @@ def completion(
     )
 
 
-@lru_cache(maxsize=2)
-def _completions(node: str, *, tunnel: bool) -> Template:
+@lru_cache(maxsize=4)
+def _completions(node: str, *, tunnel: bool, file: bool) -> Template:
     """What completions share; the others stand in the order of their names, as their values do above."""
     values: dict[str, str | int] = {
         "bytes": 0,
@@ -124,7 +133,9 @@ def _completions(node: str, *, tunnel: bool) -> Template:
         "duration_ms": 0,
         **({"frames": 0, "frames_in": 0} if tunnel else {}),
         "id": "?",
+        **({"offset": 0} if file else {}),
         "outcome": "?",
+        **({"sha256": "?"} if file else {}),
         "status": 0,
         "time": "?",
         "time_us": 0,

@@ -58,22 +58,29 @@ class Reloader:
         self._holder: Holder | None = None
         self._server: DoorServer | None = None
         self._seen: object = None
+        self._attached = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
     def attach(self, holder: Holder, server: DoorServer) -> None:
         """Say whose engine it is, and who answers what cannot be parsed."""
         self._holder, self._server = holder, server
+        self._attached.set()
 
     def ask(self) -> None:
         """Reload soon, whether or not a file has changed."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Reload when asked, and when a file has changed; until cancelled."""
+        """Reload when asked, and when a file has changed; until cancelled.
+
+        Before it is attached it knows no file, and would take the first that it sees for a changed one.
+        """
+        await self._attached.wait()
         self._seen = await self._look()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._asked.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._asked.wait()
             seen = await self._look()
             if self._asked.is_set() or seen != self._seen:
                 self._asked.clear()

@@ -6,14 +6,12 @@ databases, state, catalog and the residence of the stores, in this order, each r
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
+from gateway.acts import Office, Permissions
 from gateway.admission import Admissions
 from gateway.catalog import Catalog, Customers, RouteTable, StoreResidence
 from gateway.catalog.residence import Address
@@ -28,17 +26,17 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.explanation import Explainer
-from gateway.identity import KeySet, Principal, Revocations, Workforce
-from gateway.justification import Desk
+from gateway.identity import KeptAccounts, KeySet, Principal, Revocations, Workforce
+from gateway.justification import Desk, Ticket
 from gateway.location import ClientAddressResolver, Databases, Locator, Source
+from gateway.notification import require_known_types
 from gateway.policy import Policy
 from gateway.policy import load as load_policy
-from gateway.ports import Authenticating, Recording
+from gateway.ports import Authenticating, Pseudonymising, Recording
 from gateway.settings import Settings
 from gateway.storage import StateFollower, StateStore
 from gateway.support import SupportWindow
-
-log = structlog.get_logger(__name__)
+from gateway.usage import UsageBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,13 @@ class Rooms:
     follower: StateFollower
     customers: Customers
     desk: Desk
+    usage: UsageBook
     revocations: Revocations
+    accounts: KeptAccounts
     catalog: Catalog
     residence: StoreResidence
     window: SupportWindow
+    permissions: Permissions
 
     @property
     def home(self) -> frozenset[str]:
@@ -68,7 +69,33 @@ class Rooms:
 
     @property
     def explainer(self) -> Explainer:
-        return Explainer(self.window.next_opening_us)
+        gateway = self.settings.gateway
+        control_url = gateway.control_url or f"http://{gateway.control}"
+        return Explainer(self.window.next_opening_us, control_url, desk=self.desk)
+
+    def office(
+        self,
+        record: Callable[[Mapping[str, object]], object],
+        country_of: Callable[[str], str] = lambda _subject: "",
+        elsewhere: Callable[[str], Ticket | None] = lambda _id: None,
+    ) -> Office:
+        """What acts work with, over these rooms.
+
+        Args:
+            record: writes an entry down and returns once it is durable.
+            country_of: where somebody works, by subject, or "".
+            elsewhere: see :class:`Office`.
+        """
+        return Office.of(
+            self.settings,
+            permissions=self.permissions,
+            state=self.state,
+            record=record,
+            clock=self.clock,
+            roles=self.policy.roles,
+            country_of=country_of,
+            elsewhere=elsewhere,
+        )
 
 
 def open_rooms(
@@ -88,11 +115,13 @@ def open_rooms(
     """
     clock = clock or SystemClock()
     policy = load_policy(settings.policy.directory)
+    permissions = Permissions.load(settings.policy.directory)
     _require_known_classes(settings, policy)
+    require_known_types(settings.notification)
     databases = _databases(settings, clock, strict=strict, before=before)
     locator = Locator(databases, settings.location.site)
     routes = RouteTable(settings.route)
-    state, follower, customers, desk, revocations = _followed(settings, clock, before)
+    state, follower, customers, desk, usage, revocations, accounts = _followed(settings, clock, before)
     residence = StoreResidence(settings.store, resolve=_resolve, country_of=lambda address: _country(locator, address))
     residence.refresh()
     window = SupportWindow(settings.support.fixed_offset, settings.support.closed_on_holidays)
@@ -107,10 +136,13 @@ def open_rooms(
         follower=follower,
         customers=customers,
         desk=desk,
+        usage=usage,
         revocations=revocations,
+        accounts=accounts,
         catalog=Catalog(routes, customers),
         residence=residence,
         window=window,
+        permissions=permissions,
     )
 
 
@@ -125,11 +157,12 @@ def _databases(settings: Settings, clock: Clock, *, strict: bool, before: Rooms 
 
 def _followed(
     settings: Settings, clock: Clock, before: Rooms | None
-) -> tuple[StateStore, StateFollower, Customers, Desk, Revocations]:
+) -> tuple[StateStore, StateFollower, Customers, Desk, UsageBook, Revocations, KeptAccounts]:
     """The state, and what follows it in memory; the same as before where there is one."""
     if before:
-        return before.state, before.follower, before.customers, before.desk, before.revocations
-    customers, desk, revocations = Customers(), Desk(), Revocations()
+        kept = before.customers, before.desk, before.usage, before.revocations, before.accounts
+        return before.state, before.follower, *kept
+    customers, desk, revocations, accounts = Customers(), Desk(), Revocations(), KeptAccounts(clock)
     state = StateStore(settings.state.url.get_secret_value(), clock)
     follower = StateFollower(
         state,
@@ -138,10 +171,11 @@ def _followed(
         clock=clock,
         max_staleness_s=settings.state.max_staleness_s,
         revocations=revocations,
+        accounts=accounts,
     )
-    desk.fresh = lambda: follower.fresh
+    desk.fresh = accounts.fresh = lambda: follower.fresh
     follower.load()
-    return state, follower, customers, desk, revocations
+    return state, follower, customers, desk, UsageBook(state, desk), revocations, accounts
 
 
 def require_stores_at_home(rooms: Rooms) -> None:
@@ -184,7 +218,12 @@ def require_key_files(rooms: Rooms) -> None:
 
 
 def checkpoint_of(
-    rooms: Rooms, *, authenticator: Authenticating, ledger: Recording, admissions: Admissions | None = None
+    rooms: Rooms,
+    *,
+    authenticator: Authenticating,
+    ledger: Recording,
+    admissions: Admissions | None = None,
+    pseudonyms: Pseudonymising | None = None,
 ) -> Checkpoint:
     """The checkpoint over these rooms; with the admissions in flight of another one whose place it takes."""
     gateway = rooms.settings.gateway
@@ -204,10 +243,11 @@ def checkpoint_of(
         node=gateway.node,
         store_is_home=rooms.residence.is_home,
         fresh=lambda: rooms.follower.fresh,
-        save_usage=_usage_saver(rooms),
+        save_usage=rooms.usage.save,
         deny_outside_window=rooms.settings.support.outside_window == "deny",
         max_target_bytes=gateway.max_target_bytes,
         admissions=Admissions() if admissions is None else admissions,
+        pseudonyms=pseudonyms,
     )
 
 
@@ -223,6 +263,9 @@ class _NoCredentials:
     def certified(self, service: str) -> Principal:
         raise Unauthenticated("nobody is authenticated in a rehearsal")
 
+    def accounted(self, account: str) -> Principal:
+        raise Unauthenticated("nobody is authenticated in a rehearsal")
+
 
 class _NoRecord:
     async def append(self, entry: object, *, permit: bool = False, unclaimed: object = None) -> int:
@@ -230,24 +273,6 @@ class _NoRecord:
 
     def submit(self, entry: object) -> object:
         raise LedgerUnavailable("nothing is recorded in a rehearsal")
-
-
-def _usage_saver(rooms: Rooms) -> Callable[[str], None]:
-    """Writes a grant's usage behind the answer; the desk, not the database, is what the next decision reads."""
-    writing: set[asyncio.Task[None]] = set()
-
-    async def write(grant: str) -> None:
-        try:
-            await asyncio.to_thread(rooms.state.put, rooms.desk.usage(grant))
-        except Exception:
-            log.exception("usage_not_saved", grant=grant)
-
-    def save(grant: str) -> None:
-        task = asyncio.get_running_loop().create_task(write(grant))
-        writing.add(task)
-        task.add_done_callback(writing.discard)
-
-    return save
 
 
 def _require_known_classes(settings: Settings, policy: Policy) -> None:

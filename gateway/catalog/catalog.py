@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.catalog.customers import CUSTOMER_ID, Customers
 from gateway.catalog.resource import Action, Resource, Scope
 from gateway.catalog.routes import NEVER_FORWARDED, Route, RouteTable
 from gateway.catalog.target import Target, canonical
-from gateway.errors import Malformed
+from gateway.errors import Malformed, MethodNotAllowed
 
 
 class Classified(NamedTuple):
@@ -59,7 +59,15 @@ class Catalog:
         except Malformed:
             return None
 
-    def classify(self, method: str, host: str, path: str, header: Callable[[str], Sequence[str]]) -> Classified:
+    def classify(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        header: Callable[[str], Sequence[str]],
+        *,
+        actions: Mapping[str, Action] | None = None,
+    ) -> Classified:
         """What a request is for.
 
         Args:
@@ -67,25 +75,32 @@ class Catalog:
             host: the Host header; letters' case, the port and a final dot do not matter.
             path: canonical.
             header: every value of a header, for routes that name the customer in one.
+            actions: what methods do, at a door whose methods are not HTTP's.
 
         Raises:
-            Malformed: a method that is not forwarded, or a customer header that came twice or only as far as here.
+            MethodNotAllowed: a method that is not forwarded.
+            Malformed: a customer header that came twice or only as far as here.
         """
-        if method in NEVER_FORWARDED:
-            raise Malformed(f"the method {method} is never forwarded; expected one that reads or changes data")
         matched = self._routes.match(path, _bare(host))
+        if method in NEVER_FORWARDED:
+            raise never_forwarded(method, matched[0].methods if matched else ())
         if matched is None:
             return Classified(Resource("", "", "", Action.READ, Scope.UNROUTED), None)
         route, named = matched
         if route.customer_header:
             named = _only(route.customer_header, header)
-        action = route.action(method)
+        action = route.action(method, actions)
         if route.many_customers:
             return Classified(Resource(route.store, route.data_class, "", action, Scope.MANY), route)
         customer = named or ""
         known = CUSTOMER_ID.fullmatch(customer) is not None and self._customers.get(customer) is not None
         scope = Scope.ONE if known else Scope.UNKNOWN
         return Classified(Resource(route.store, route.data_class, customer[:128], action, scope), route)
+
+
+def never_forwarded(method: str, allowed: Sequence[str] = ()) -> MethodNotAllowed:
+    """What to say of :data:`NEVER_FORWARDED`, where others of this list may come."""
+    return MethodNotAllowed(f"the method {method} is never forwarded; expected one that reads or changes data", allowed)
 
 
 def _only(name: str, header: Callable[[str], Sequence[str]]) -> str:

@@ -2,8 +2,11 @@
 
 A store is at home when it is declared there and no address that its name resolves to lies elsewhere (rule
 ``storage-home``); where it has addresses of its own, those count, and not the name that its certificate has. A private
-address says nothing, so the declaration counts; a public one that no database places is not home; a name that does not
-resolve is not home.
+address says nothing, so the declaration counts; a public one that no database places is not home, nor is one that
+only wraps another; a name that does not resolve is not home. A folder of this machine is where it is declared to be.
+
+A name may resolve otherwise when it is connected to, and a kept connection may lead to where it did before: what rests
+on a store's being at home asks about the peer of its connection, too (:meth:`StoreResidence.is_peer_home`).
 """
 
 from __future__ import annotations
@@ -61,6 +64,16 @@ class StoreResidence:
         residence = self._residences.get(store)
         return residence is not None and residence.is_within(home)
 
+    def is_peer_home(self, store: str, address: str, home: frozenset[str]) -> bool:
+        """Whether a connection to a store that leads to this address stays within a home jurisdiction."""
+        residence = self._residences.get(store)
+        if residence is None:
+            return False
+        try:
+            return Residence(residence.declared, frozenset({self._place(ip_address(address))} - {""})).is_within(home)
+        except (ValueError, GatewayError):
+            return False
+
     def why_not_home(self, store: str, home: frozenset[str]) -> str:
         """For operators: what puts the store outside."""
         residence = self._residences[store]
@@ -80,13 +93,19 @@ class StoreResidence:
             return {UNPLACED}
 
     def _place(self, address: Address) -> str:
+        if isinstance(address, IPv6Address):
+            if address.ipv4_mapped:
+                return self._place(address.ipv4_mapped)
+            if address.sixtofour or address.teredo:
+                return UNPLACED
         if not address.is_global:
             return ""
         return self._country_of(address) or UNPLACED
 
 
 def _hosts(store: StoreSettings) -> list[str]:
-    """What is connected to."""
+    """What is connected to; nothing, for a folder of this machine."""
     if store.addresses:
         return [address.rpartition(":")[0].strip("[]") for address in store.addresses]
-    return [urlsplit(store.url.get_secret_value()).hostname or ""]
+    url = urlsplit(store.url.get_secret_value())
+    return [] if url.scheme == "file" else [url.hostname or ""]

@@ -14,7 +14,7 @@ from itertools import combinations
 
 from gateway.catalog.resource import Action
 from gateway.catalog.target import canonical
-from gateway.errors import ConfigurationError, Malformed
+from gateway.errors import ConfigurationError, Malformed, MethodNotAllowed
 from gateway.settings import RouteSettings
 
 DEFAULT_ACTIONS: Mapping[str, Action] = {
@@ -26,10 +26,18 @@ DEFAULT_ACTIONS: Mapping[str, Action] = {
     "PATCH": Action.WRITE,
     "DELETE": Action.DELETE,
 }
+TRANSFERS: Mapping[str, Action] = {
+    **dict.fromkeys(("RETR", "LIST", "NLST", "MLSD", "MLST", "STAT", "SIZE", "MDTM", "CWD"), Action.READ),
+    **dict.fromkeys(("STOR", "APPE", "MKD", "RNTO"), Action.WRITE),
+    **dict.fromkeys(("DELE", "RMD", "RNFR"), Action.DELETE),
+}
+"""What the acts of the transfer doors do to the data, by the names of FTP's commands."""
 _VARIABLE = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _REST = re.compile(r"\{[a-z_][a-z0-9_]*\.\.\.\}")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-NEVER_FORWARDED = frozenset(("CONNECT", "TRACE"))  # a tunnel past the checkpoint, and an echo of what we add
+TUNNEL = "CONNECT"
+HANDSHAKE = "WEBSOCKET"  # no method: a GET that asks for another protocol is judged under this name
+NEVER_FORWARDED = frozenset((TUNNEL, "TRACE"))  # a tunnel past the checkpoint, and an echo of what we add
 _CUSTOMER = "{customer}"
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
@@ -57,17 +65,23 @@ class Route:
     many_customers: bool
     allow: frozenset[str] = frozenset()
 
-    def action(self, method: str) -> Action:
-        """What a method does to the data here.
+    def action(self, method: str, actions: Mapping[str, Action] | None = None) -> Action:
+        """What a method does to the data here; ``actions``: of a door whose methods are not HTTP's.
 
         Raises:
-            Malformed: it is none that is forwarded.
+            MethodNotAllowed: it is none that is forwarded.
+            Malformed: a handshake is not; the method that it came with may well be.
         """
-        found = self.actions.get(method)
-        if found is None:
-            expected = ", ".join(self.actions)
-            raise Malformed(f"the method {method[:32]!r} is not forwarded here; expected one of {expected}")
-        return found
+        found = (self.actions if actions is None else actions).get(method)
+        if found is not None:
+            return found
+        problem = f"the method {method[:32]!r} is not forwarded here; expected one of {', '.join(self.actions)}"
+        raise Malformed(problem) if method == HANDSHAKE else MethodNotAllowed(problem, self.methods)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that mean something here."""
+        return tuple(method for method in self.actions if method != HANDSHAKE)
 
     def upstream_path(self, path: str) -> str:
         """The path that the store receives: the judged one, less the configured prefix."""

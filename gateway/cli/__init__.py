@@ -12,24 +12,36 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.access import access
-from gateway.cli.check import check
 from gateway.cli.context import Operation
-from gateway.cli.customers import customers
-from gateway.cli.demo import demo
-from gateway.cli.doctor import doctor
-from gateway.cli.geo import geo
-from gateway.cli.ledger import ledger
-from gateway.cli.policy import policy
-from gateway.cli.serve import serve
-from gateway.cli.tickets import tickets
-from gateway.cli.token import token
+from gateway.cli.lazy_group import LazyGroup
 from gateway.errors import ConfigurationError, GatewayError, NotFound, Unavailable, UsageError
+from gateway.letters import shown
+from gateway.operations import configure_logging
 
 CONFIG_VARIABLE = "RESIDENCY_GATEWAY_CONFIG"
+COMMANDS = (
+    "access",
+    "authorizations",
+    "check",
+    "customers",
+    "demo",
+    "doctor",
+    "feeds",
+    "geo",
+    "ledger",
+    "notifications",
+    "policy",
+    "serve",
+    "tickets",
+    "token",
+)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=LazyGroup,
+    modules=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @click.option(
     "--config",
     "config",
@@ -45,12 +57,9 @@ def cli(context: click.Context, config: Path | None) -> None:
     context.call_on_close(context.obj.close)
 
 
-for command in (access, check, customers, demo, doctor, geo, ledger, policy, serve, tickets, token):
-    cli.add_command(command)
-
-
 def main() -> None:
-    """Run a command and exit with its status."""
+    """Run a command and exit with its status. What is logged meanwhile goes to stderr; ``serve`` says how much."""
+    configure_logging("warning", "auto")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -72,7 +81,7 @@ def run(arguments: list[str]) -> int:
         return 0
     except GatewayError as error:
         for line in str(error).splitlines():
-            click.echo(f"residency-gateway: {line}", err=True)
+            click.echo(f"residency-gateway: {shown(line)}", err=True)
         return status_of(error)
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
+from collections.abc import Iterator
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from gateway.attempt import Approach, Decision
 from gateway.cli.context import Operation, as_json
+from gateway.cli.output import as_cell, print_fields
+from gateway.cli.roles import held_roles
 from gateway.errors import UsageError
 from gateway.identity import Kind, Principal, Workforce
+from gateway.letters import shown
 from gateway.location import parse_address
 from gateway.rooms import Rooms, open_rooms, rehearsal
+from gateway.trackers import tracked_tickets
 
 
 @click.command()
@@ -52,19 +57,32 @@ def check(
     """
     if parse_address(address) is None:
         raise UsageError(f"got {address!r}; expected an IP address such as 49.36.0.1")
-    rooms = open_rooms(operation.settings, clock=operation.clock, strict=False)
-    workforce = operation.settings.identity.workforce
+    rooms = open_rooms(operation.settings_to_read, clock=operation.clock, strict=False)
+    settings = operation.settings
+    workforce = settings.identity.workforce
     if workforce and not work_country:
         work_country = Workforce(workforce).country(subject)
-    principal = _principal(subject, roles, customer, country=country, work_country=work_country)
+    held = frozenset(held_roles(roles, rooms.policy.roles))
+    principal = _principal(subject, held, customer, country=country, work_country=work_country)
     approach = Approach(
         door="check", method=method.upper(), target=path, host=host, peer=address, ticket=ticket, reason=reason
     )
+    if ticket and settings.tracker:
+        asyncio.run(_ask_tracker(rooms, ticket))
     decision = rehearsal(rooms).rehearse(approach, principal)
     result = explanation_of(rooms, decision, method=approach.method)
     click.echo(json.dumps(result)) if as_json else _show(result)
     rooms.state.close()
     return 0 if decision.permitted else 1
+
+
+async def _ask_tracker(rooms: Rooms, ticket: str) -> None:
+    """Have the system that the ticket belongs to asked, if there is one."""
+    rooms.desk.tracked = tracked_tickets(rooms.settings, rooms.clock)
+    asking = rooms.desk.ask(ticket)
+    if asking is not None:
+        await asking
+    await rooms.desk.tracked.close()
 
 
 def explanation_of(rooms: Rooms, decision: Decision, *, method: str) -> dict[str, object]:
@@ -104,8 +122,7 @@ def explanation_of(rooms: Rooms, decision: Decision, *, method: str) -> dict[str
     }
 
 
-def _principal(subject: str, roles: str, customer: str, *, country: str, work_country: str) -> Principal:
-    held = frozenset(role.strip() for role in roles.split(",") if role.strip())
+def _principal(subject: str, held: frozenset[str], customer: str, *, country: str, work_country: str) -> Principal:
     kind = Kind.CUSTOMER if customer else Kind.SERVICE if "service" in held else Kind.PERSONNEL
     return Principal(
         subject=subject,
@@ -119,29 +136,33 @@ def _principal(subject: str, roles: str, customer: str, *, country: str, work_co
 
 
 def _show(result: dict[str, object]) -> None:
-    permitted = result["effect"] == "permit"
-    console = Console()
-    colour = "green" if permitted else "red"
-    console.print(f"[bold {colour}]{result['effect']}[/] by [bold]{result['rule']}[/]  [dim]{result['clause']}[/dim]")
+    colour = "green" if result["effect"] == "permit" else "red"
+    effect, rule = click.style(result["effect"], fg=colour, bold=True), click.style(result["rule"], bold=True)
+    click.echo(f"{effect} by {rule}  {click.style(shown(str(result['clause'])), dim=True)}".rstrip())
     if result["detail"]:
-        console.print(str(result["detail"]), markup=False)
-    table = Table(show_header=False, box=None, pad_edge=False)
+        click.echo(shown(str(result["detail"])))
+    print_fields(_fields(result))
+    for name, rows in (("facts", _facts(result["facts"])), ("next", _next(result["next"]))):
+        if rows:
+            click.echo(click.style(f"{name}:", dim=True))
+            print_fields(rows)
+
+
+def _fields(result: dict[str, object]) -> Iterator[tuple[str, Text | str]]:
     for name in ("subject", "roles", "customer", "plan", "store", "data_class", "action", "path", "ticket", "grant"):
-        table.add_row(f"[dim]{name.replace('_', ' ')}[/dim]", _text(result[name]))
+        yield name, as_cell(result[name])
     location = result["location"]
     assert isinstance(location, dict)  # noqa: S101 - built above
-    table.add_row("[dim]location[/dim]", f"{location['country'] or 'unknown'} ({location['assurance']})")
+    yield "location", f"{location['country'] or 'unknown'} ({location['assurance']})"
     for signal in location["signals"]:
         said = signal["country"] or ("hidden" if signal["adverse"] else "unknown")
-        table.add_row("", f"{signal['source']}: {said} {signal['detail']}".rstrip())
-    table.add_row("[dim]obligations[/dim]", _text(result["obligations"]))
-    console.print(table)
-    facts = result["facts"]
-    if isinstance(facts, dict):
-        console.print(
-            "[dim]facts:[/dim] " + ", ".join(f"{name}={value}" for name, value in facts.items()), highlight=False
-        )
+        yield "", f"{signal['source']}: {said} {signal['detail']}".rstrip()
+    yield "obligations", as_cell(result["obligations"])
 
 
-def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value) or "–"
+def _facts(facts: object) -> list[tuple[str, Text]]:
+    return [(f"  {name}", as_cell(value)) for name, value in facts.items()] if isinstance(facts, dict) else []
+
+
+def _next(steps: object) -> list[tuple[str, str]]:
+    return [(f"  {step['rel']}", step["command"]) for step in steps] if isinstance(steps, list) else []

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.text import Text
 
 from gateway import operations
+from gateway.acts import Office
 from gateway.app import Gateway, build
 from gateway.cli.context import Operation
-from gateway.clock import Clock
+from gateway.cli.output import print_rows
+from gateway.clock import Clock, rfc3339
 from gateway.demo.stores import sample_stores
 from gateway.demo.tour import STEPS, Outcome, walk
 from gateway.demo.world import PRIYA, World, make_world
 from gateway.errors import UsageError
+from gateway.justification import QUEUE_AT_HOME, Ticket
 from gateway.ledger import LedgerReader, verify
+from gateway.settings import Source
 
 DOOR_PORT, CONTROL_PORT = 8080, 8081
 
@@ -40,7 +46,6 @@ def demo(operation: Operation, once: bool, directory: Path | None) -> int:
     """The whole thing on one machine, with sample data: a tour through every rule, then it stays up to be tried."""
     if directory is not None and directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty; name a new folder, or leave --directory out")
-    operations.configure_logging("warning", "auto")
     place = directory or Path(tempfile.mkdtemp(prefix="residency-gateway-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -55,7 +60,8 @@ async def _demo(directory: Path, clock: Clock, *, once: bool) -> int:
     ports = (0, 0) if once else (_port(DOOR_PORT), _port(CONTROL_PORT))
     async with sample_stores(directory / "ftp-site") as addresses:
         world = make_world(directory, addresses, clock=clock, ports=ports)
-        async with build(world.settings, clock=clock) as gateway:
+        source = Source(world.config, os.environ)
+        async with build(world.settings, clock=clock, source=source) as gateway:
             outcomes = await _tour(world, gateway, console)
             verified = _report(outcomes, world, console)
             if not once:
@@ -77,8 +83,8 @@ async def _tour(world: World, gateway: Gateway, console: Console) -> list[Outcom
             world,
             base_url,
             lambda decision: next(iter(reader.show(decision)), None),
+            office=_office(world, gateway),
             changed=gateway.rooms.follower.poll,
-            now_us=gateway.rooms.clock.now_us,
         )
         async for outcome in steps:
             outcomes.append(outcome)
@@ -86,37 +92,59 @@ async def _tour(world: World, gateway: Gateway, console: Console) -> list[Outcom
     return outcomes
 
 
+def _office(world: World, gateway: Gateway) -> Office:
+    """For acts in a thread, beside the loop in which the gateway runs."""
+    loop = asyncio.get_running_loop()
+
+    def record(entry: Mapping[str, object]) -> object:
+        appending = asyncio.run_coroutine_threadsafe(gateway.ledger.append(entry), loop)
+        return appending.result(world.settings.ledger.commit_timeout_s)
+
+    return Office.of(
+        world.settings,
+        state=world.state,
+        record=record,
+        clock=gateway.rooms.clock,
+        roles=gateway.rooms.policy.roles,
+        country_of=lambda _subject: "",
+    )
+
+
 def _report(outcomes: list[Outcome], world: World, console: Console) -> bool:
-    table = Table(title="Real requests through the gateway; people, customers and data are samples", title_style="bold")
-    for column in ("", "who", "from", "what", "ticket", "status", "verdict", "rule"):
-        table.add_column(column, overflow="fold")
-    for outcome in outcomes:
-        table.add_row(*_cells(outcome))
-    console.print(table)
+    console.print("Real requests through the gateway; people, customers and data are samples\n", style="bold")
+    print_rows(("", "status", "who", "from", "request", "rule", "ticket"), [_cells(outcome) for outcome in outcomes])
+    console.print()
+    for ticket in world.state.all(Ticket):
+        if ticket.holder == QUEUE_AT_HOME:
+            when = f"from {rfc3339(ticket.queued_until_us)}" if ticket.queued_until_us else "at once"
+            console.print(
+                f"In the queue of US analysts: {ticket.id}, severity {ticket.severity}, to be taken {when}.",
+                soft_wrap=True,
+            )
     report = verify(world.settings.ledger.path)
     mark = "[green]verified[/]" if report.verified else "[red]NOT verified[/]"
-    console.print(f"Ledger: {report.entries} entries, {mark}, root {report.root[:16]}…")
+    console.print(f"Ledger: {report.entries} entries, {mark}, root {report.root[:16]}…", soft_wrap=True)
     wrong = [outcome for outcome in outcomes if not outcome.as_expected]
     for outcome in wrong:
         console.print(
-            f"[red]unexpected:[/] {outcome.step.title}: {outcome.rule}, expected {', '.join(outcome.step.expected)}"
+            f"[red]unexpected:[/] {outcome.step.title}: {outcome.rule}, expected {', '.join(outcome.step.expected)}",
+            soft_wrap=True,
         )
     console.print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} requests were answered as the contract says.")
     return report.verified
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
-    step = outcome.step
-    colour = "green" if outcome.entry.get("effect") == "permit" else "red"
+def _cells(outcome: Outcome) -> tuple[Text | str, ...]:
+    """One line for each request: whether it passed, who asked from where, what for, and the rule that was shown."""
+    step, passed = outcome.step, outcome.entry.get("effect") == "permit"
     return (
-        step.title,
-        f"{step.person.name} ({', '.join(step.person.roles) or step.person.customer})" if step.signed_in else "–",
+        Text("✓", style="green") if passed else Text("✗", style="red"),
+        str(outcome.status),
+        step.person.name if step.signed_in else "nobody",
         step.person.place,
         f"{step.method} {step.path}",
+        outcome.rule if outcome.as_expected else Text(outcome.rule, style="bold red"),
         step.ticket,
-        str(outcome.status),
-        f"[{colour}]{outcome.entry.get('effect', '?')}[/]",
-        outcome.rule if outcome.as_expected else f"[bold red]{outcome.rule}[/]",
     )
 
 
@@ -124,18 +152,26 @@ def _invite(world: World, gateway: Gateway, console: Console) -> None:
     door, control = f"http://127.0.0.1:{gateway.door_port}", f"http://127.0.0.1:{gateway.control_port}"
     console.print(f"\n[bold]It stays up.[/] Doors {door}   control {control}/readyz   {control}/metrics\n")
     console.print("Try it from another terminal (the forwarding header stands for where the caller is):\n")
-    lines = (
-        *_path_line(),
-        f"export RESIDENCY_GATEWAY_CONFIG={world.config}",
-        f"TOKEN=$(residency-gateway token {PRIYA.name} --roles {','.join(PRIYA.roles)})",
-        f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: {PRIYA.address}" {door}/conversations/acme/7',
-        f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: 10.20.0.7" {door}/conversations/acme/7',
-        "residency-gateway ledger tail",
-        "residency-gateway check --subject priya --roles engineer --from 49.36.0.1 --path /conversations/acme/7",
-    )
-    for line in lines:
+    for line in _lines(world.config, door):
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print("\nCtrl-C ends it.")
+
+
+def _lines(config: Path, door: str) -> tuple[str, ...]:
+    """What to try: denied abroad, permitted at home, and abroad with a bug's ticket."""
+    ask = f'curl -i -H "Authorization: Bearer $TOKEN" -H "X-Forwarded-For: {PRIYA.address}"'
+    who = f"--subject {PRIYA.name} --roles {','.join(PRIYA.roles)}"
+    return (
+        *_path_line(),
+        f"export RESIDENCY_GATEWAY_CONFIG={config}",
+        f"TOKEN=$(residency-gateway token {PRIYA.name} --roles {','.join(PRIYA.roles)})",
+        f"{ask} {door}/conversations/acme/7",
+        f"{ask.replace(PRIYA.address, '10.20.0.7')} {door}/conversations/acme/7",
+        f'{ask} -H "Access-Ticket: BUG-9" {door}/conversations/acme/7    # its grant was revoked',
+        f'{ask} -H "Access-Ticket: BUG-11" {door}/conversations/borealis/7    # two people approved',
+        "residency-gateway ledger tail",
+        f"residency-gateway check {who} --from {PRIYA.address} --path /conversations/acme/7 --ticket BUG-9",
+    )
 
 
 def _path_line() -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from gateway.cli.context import Operation, as_json
+from gateway.cli.output import print_rows
 from gateway.errors import LocationUnavailable, UsageError
 from gateway.location import Databases, DatabaseStatus, Kind, Location, Locator, parse_address
 from gateway.location.installation import install
@@ -62,7 +61,7 @@ def status(operation: Operation, as_json: bool) -> None:
         for item in found:
             click.echo(json.dumps({**asdict(item), "path": str(item.path)}))
     else:
-        _print(_status_table(found))
+        _print_status(found)
     if problems := _problems(found):
         click.echo(problems, err=True)
         raise click.exceptions.Exit(1)
@@ -113,7 +112,7 @@ def _problems(found: tuple[DatabaseStatus, ...]) -> str:
 def _show(location: Location, home: frozenset[str], *, as_json: bool) -> None:
     assurance = location.assurance(home)
     if not as_json:
-        _print(_signal_table(location, f"{location.address}: {assurance} (home: {', '.join(sorted(home))})"))
+        _print_signals(location, f"{location.address}: {assurance} (home: {', '.join(sorted(home))})")
         return
     answer: dict[str, Any] = {
         "address": location.address,
@@ -125,20 +124,17 @@ def _show(location: Location, home: frozenset[str], *, as_json: bool) -> None:
     click.echo(json.dumps(answer))
 
 
-def _signal_table(location: Location, title: str) -> Table:
-    table = Table("source", "country", "detail", "speaks against", title=title, title_justify="left")
-    for signal in location.signals:
-        table.add_row(signal.source, signal.country or "unknown", signal.detail, "yes" if signal.adverse else "")
-    return table
+def _print_signals(location: Location, title: str) -> None:
+    rows = [
+        (signal.source, signal.country or "unknown", signal.detail, "yes" if signal.adverse else "")
+        for signal in location.signals
+    ]
+    print_rows(("source", "country", "detail", "speaks_against"), rows, title=title)
 
 
-def _status_table(found: tuple[DatabaseStatus, ...]) -> Table:
-    table = Table("database", "path", "type", "built", "age", "networks", "state")
+def _print_status(found: tuple[DatabaseStatus, ...]) -> None:
+    rows = []
     for item in found:
         built = (item.type, item.built_on, f"{item.age_s // _DAY_S} d", str(item.networks)) if item.type else ("",) * 4
-        table.add_row(item.kind, str(item.path), *built, item.problem or "fresh")
-    return table
-
-
-def _print(table: Table) -> None:
-    Console(highlight=False, markup=False).print(table)
+        rows.append((item.kind, str(item.path), *built, item.problem or "fresh"))
+    print_rows(("database", "path", "type", "built", "age", "networks", "state"), rows)

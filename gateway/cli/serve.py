@@ -10,10 +10,13 @@ from gateway import operations
 from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
+from gateway.holders import holders
+from gateway.ledger.signing import SigningKey
 from gateway.proxy.listener_tls import ListenerTls
-from gateway.proxy.upstream_tls import UpstreamTls
+from gateway.proxy.upstream_tls import require_files
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 from gateway.settings import Source
+from gateway.trackers import tracked_tickets
 
 
 @click.command()
@@ -26,13 +29,14 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         operation.use(config)
     settings = operation.settings
     if check_config:
-        rooms = open_rooms(settings, clock=operation.clock)
+        rooms = open_rooms(operation.settings_to_read, clock=operation.clock)
         require_stores_at_home(rooms)
         require_key_files(rooms)
         ListenerTls.of(settings.gateway.tls)
-        for store in settings.store:
-            if store.url.get_secret_value().startswith("https://"):
-                UpstreamTls(store, host="")
+        require_files(settings.store)
+        tracked_tickets(settings, operation.clock)
+        holders(settings, rooms.state)
+        SigningKey.of(settings.ledger, settings.ledger_origin).signer()
         rooms.state.close()
         click.echo(
             f"{operation.config_path}: ok "

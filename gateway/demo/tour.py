@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 from yarl import URL
 
-from gateway.demo.world import ADA, DANA, LIAM, MARIA, PRIYA, RAJ, SAM, VIC, Person, World, enable, revoke_grant
-
-Act = Callable[[World, int], None]
+from gateway.acts import Office
+from gateway.demo import scenes
+from gateway.demo.scenes import Scene
+from gateway.demo.world import ADA, DANA, LIAM, MARIA, PRIYA, RAJ, SAM, VIC, Person, World
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One request, and the rule that must come of it.
 
-    ``before`` changes the world first, as an operator would; ``expected`` is any of these rules.
+    ``before`` is what people do first; ``expected`` is any of these rules.
     """
 
     title: str
@@ -27,7 +29,7 @@ class Step:
     expected: tuple[str, ...]
     ticket: str = ""
     signed_in: bool = True
-    before: Act | None = None
+    before: Scene | None = None
     body: bytes | None = None
 
 
@@ -50,14 +52,6 @@ class Outcome:
         return self.rule in self.step.expected
 
 
-def _enable(world: World, now_us: int) -> None:
-    enable(world, "cascade", now_us=now_us)
-
-
-def _revoke(world: World, now_us: int) -> None:
-    revoke_grant(world, now_us=now_us)
-
-
 STEPS = (
     Step("US analyst reads a transcript", SAM, "GET", "/conversations/acme/7", ("home-personnel",)),
     Step("US analyst hears a recording", SAM, "GET", "/recordings/acme/7.wav", ("home-personnel",)),
@@ -75,7 +69,8 @@ STEPS = (
     Step("… and the same customer's cases", MARIA, "GET", "/crm/acme/cases/5", ("outside-home",)),
     Step("… changes the contact", MARIA, "PUT", "/crm/acme/accounts/7", ("outside-home",), body=b"{}"),
     Step("… searches all customers", MARIA, "GET", "/crm/search?q=sound", ("outside-home",)),
-    Step("engineer abroad without a ticket", PRIYA, "GET", "/conversations/acme/7", ("outside-home",)),
+    Step("engineer abroad without a grant", PRIYA, "GET", "/conversations/borealis/7", ("outside-home",)),
+    Step("… with a single grant, not cited", PRIYA, "GET", "/conversations/acme/7", ("code-level-bug",)),
     Step("… citing the bug of the grant", PRIYA, "GET", "/conversations/acme/7", ("code-level-bug",), ticket="BUG-9"),
     Step(
         "… citing it for another customer", PRIYA, "GET", "/conversations/borealis/7", ("outside-home",), ticket="BUG-9"
@@ -89,7 +84,25 @@ STEPS = (
         "/conversations/acme/7",
         ("outside-home",),
         ticket="BUG-9",
-        before=_revoke,
+        before=scenes.revoked,
+    ),
+    Step(
+        "… asked anew, one of two approved",
+        PRIYA,
+        "GET",
+        "/conversations/borealis/7",
+        ("outside-home",),
+        ticket="BUG-11",
+        before=scenes.asked_and_approved_once,
+    ),
+    Step(
+        "… once both have approved",
+        PRIYA,
+        "GET",
+        "/conversations/borealis/7",
+        ("code-level-bug",),
+        ticket="BUG-11",
+        before=scenes.approved_twice,
     ),
     Step(
         "security staff abroad on an incident",
@@ -117,17 +130,41 @@ STEPS = (
     Step(
         "… for a case that was not", RAJ, "GET", "/crm/acme/cases/5", ("outside-home", "support-hours"), ticket="CASE-5"
     ),
+    Step(
+        "… changes the case that was", RAJ, "PUT", "/crm/acme/cases/1", ("outside-home",), ticket="CASE-1", body=b"{}"
+    ),
+    Step(
+        "… which he then sends to a US analyst",
+        RAJ,
+        "GET",
+        "/crm/acme/cases/1",
+        ("outside-home",),
+        ticket="CASE-1",
+        before=scenes.handed_off,
+    ),
+    Step(
+        "US analyst reads a case in the queue",
+        SAM,
+        "GET",
+        "/crm/acme/cases/12",
+        ("home-personnel", "support-hours"),
+        ticket="CASE-12",
+        before=scenes.queued,
+    ),
     Step("customer's own user abroad", ADA, "GET", "/recordings/acme/7.wav", ("customer-own-data",)),
     Step("… uploads a file", ADA, "PUT", "/uploads/acme/new.csv", ("customer-own-data",), body=b"sample,data\n"),
     Step("… reaches for another customer", ADA, "GET", "/crm/borealis/accounts/1", ("other-customer",)),
     Step("engineer abroad, no plan", PRIYA, "GET", "/conversations/delta/7", ("no-plan",)),
     Step("… a plan ordered, not in effect", PRIYA, "GET", "/conversations/cascade/7", ("no-plan",)),
-    Step("… the moment it is enabled", PRIYA, "GET", "/conversations/cascade/7", ("outside-home",), before=_enable),
+    Step(
+        "… the moment it is enabled", PRIYA, "GET", "/conversations/cascade/7", ("outside-home",), before=scenes.enabled
+    ),
     Step("US analyst writes to a store abroad", SAM, "POST", "/archive/2026", ("storage-home",), body=b"{}"),
     Step("engineer abroad, unknown customer", PRIYA, "GET", "/conversations/nobody/7", ("unclassified",)),
     Step("approver asks for data", DANA, "GET", "/conversations/acme/7", ("role",)),
     Step("an encoded slash in the path", PRIYA, "GET", "/crm/acme/accounts/..%2fcases/5", ("malformed",)),
     Step("nobody signed in", SAM, "GET", "/conversations/acme/7", ("unauthenticated",), signed_in=False),
+    Step("once the plan has ended", PRIYA, "GET", "/conversations/cascade/7", ("no-plan",), before=scenes.ended),
 )
 
 
@@ -136,8 +173,8 @@ async def walk(
     base_url: str,
     entry_of: Callable[[str], dict[str, object] | None],
     *,
-    changed: Callable[[], object],
-    now_us: Callable[[], int],
+    office: Office,
+    changed: Callable[[], Awaitable[object]],
 ) -> AsyncIterator[Outcome]:
     """Make each request, one after the other.
 
@@ -145,15 +182,18 @@ async def walk(
         world: whose people ask.
         base_url: of the door.
         entry_of: the ledger's entry of a decision.
+        office: for what people do in between.
         changed: called after the state was changed, returns an awaitable that ends when the gateway has noticed.
-        now_us: the time.
     """
+    decision = ""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         for step in STEPS:
             if step.before:
-                step.before(world, now_us())
-                await changed()  # type: ignore[misc]  # it is awaitable
-            yield await _take(step, world, base_url, session, entry_of)
+                await asyncio.to_thread(step.before, office, decision)
+                await changed()
+            outcome = await _take(step, world, base_url, session, entry_of)
+            decision = outcome.decision
+            yield outcome
 
 
 async def _take(

@@ -137,6 +137,8 @@ def _nouns(now_us: int) -> list[Customer | Ticket | Grant | Authorization]:
             actions=("read",),
             starts_us=now_us,
             ends_us=now_us + 24 * HOUR_US,
+            received="letter",
+            recorded_by="maria",
         ),
     ]
 
@@ -179,6 +181,7 @@ jwks = "{jwks}"
 algorithms = ["ES256"]
 roles_claim = "roles"
 customer_claim = "customer"
+customers = ["*"]
 
 [location]
 country_database = "{country}"

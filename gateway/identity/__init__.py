@@ -10,6 +10,7 @@ remembered token is believed no longer than a fresh one; whoever acts for a pers
 nothing.
 """
 
+from gateway.identity.accounts import KeptAccounts, TransferPass, UploadAccount
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keysets import KeySet, PublicKey
 from gateway.identity.keysource import MAX_DOCUMENT_BYTES, Fetcher, FileFetcher, KeySetSource, is_fetchable
@@ -24,6 +25,7 @@ __all__ = [
     "Fetcher",
     "FileFetcher",
     "Issuer",
+    "KeptAccounts",
     "KeySet",
     "KeySetSource",
     "Kind",
@@ -33,6 +35,8 @@ __all__ = [
     "Revocations",
     "Revoked",
     "TokenVerifier",
+    "TransferPass",
+    "UploadAccount",
     "Verified",
     "Workforce",
     "is_fetchable",

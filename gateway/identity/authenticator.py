@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from gateway.clock import SECOND_US, Clock
 from gateway.errors import Malformed, Unauthenticated
+from gateway.identity.accounts import Accounts, NoAccounts
 from gateway.identity.keysource import Fetcher
 from gateway.identity.principal import Kind, Principal
 from gateway.identity.revocation import Revocations
@@ -51,6 +52,7 @@ class Authenticator:
         workforce: Workforce | None = None,
         trusted_actors: Collection[str] = (),
         cached_tokens: int = 10_000,
+        accounts: Accounts | None = None,
     ) -> None:
         """Put the room together.
 
@@ -61,6 +63,7 @@ class Authenticator:
             workforce: adds the work country, except for a customer's own users.
             trusted_actors: subjects of the services that may say whom they act for.
             cached_tokens: how many tokens are remembered; the least recently used goes first.
+            accounts: knows who signed in at the transfer doors; without them nobody has.
         """
         self.revocations = revocations
         self._verifier = verifier
@@ -68,11 +71,18 @@ class Authenticator:
         self._workforce = workforce
         self._trusted_actors = frozenset(trusted_actors)
         self._cached_tokens = cached_tokens
+        self._accounts = accounts or NoAccounts()
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
     @classmethod
     def of(
-        cls, settings: IdentitySettings, *, fetcher: Fetcher, clock: Clock, revocations: Revocations
+        cls,
+        settings: IdentitySettings,
+        *,
+        fetcher: Fetcher,
+        clock: Clock,
+        revocations: Revocations,
+        accounts: Accounts | None = None,
     ) -> Authenticator:
         """The authenticator of a configuration. No key is fetched before :meth:`refresh_if_due`.
 
@@ -87,6 +97,7 @@ class Authenticator:
             workforce=Workforce(settings.workforce) if settings.workforce else None,
             trusted_actors=settings.trusted_actors,
             cached_tokens=settings.cached_tokens,
+            accounts=accounts,
         )
 
     @property
@@ -100,6 +111,10 @@ class Authenticator:
         problems = {name: issuer.keys.problem for name, issuer in self._verifier.issuers.items()}
         problems["workforce"] = self._workforce.problem if self._workforce else ""
         return {name: problem for name, problem in problems.items() if problem}
+
+    def work_country(self, subject: str) -> str:
+        """Where somebody works, however the name is spelled, as the workforce directory says, or ""."""
+        return self._workforce.country_of(subject) if self._workforce else ""
 
     async def refresh_if_due(self) -> None:
         """Renew key sets and the workforce directory where they are due; call it every few seconds."""
@@ -144,10 +159,28 @@ class Authenticator:
             Unauthenticated: it has been revoked.
         """
         subject = unicodedata.normalize("NFC", service)
-        country = self._workforce.country(subject) if self._workforce else ""
+        country = self.work_country(subject)
         principal = Principal(subject, CERTIFICATE, Kind.SERVICE, frozenset(), work_country=country)
         if self.revocations.is_revoked(principal):
             raise Unauthenticated(f"{subject} has been revoked; its certificate is no longer believed")
+        return principal
+
+    def accounted(self, account: str) -> Principal:
+        """Who signed in at a transfer door, as they are now.
+
+        Args:
+            account: as :class:`gateway.transfer.signing_in.SignedIn` has it.
+
+        Raises:
+            Unauthenticated: the account is closed, the pass is over, or its holder has been revoked.
+        """
+        principal = self._accounts.principal(account)
+        if principal.kind is not Kind.CUSTOMER:
+            principal = replace(principal, work_country=self.work_country(principal.subject))
+        if self.revocations.is_revoked(principal):
+            raise Unauthenticated(
+                f"{principal.subject} has been revoked; what they signed in with is no longer believed"
+            )
         return principal
 
     async def _principal(self, token: str) -> Principal:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gateway.errors import Unauthenticated
 from gateway.identity.principal import Kind, Principal
+from gateway.letters import folded, is_pseudonym, is_unseen
 from gateway.settings import IssuerSettings
 
 Claims = Mapping[str, Any]
@@ -21,6 +22,10 @@ MAX_NAME = 256
 _ABSENT = object()
 MAX_INSTANT_S = 253_402_300_799
 """The end of the year 9999: later is not a time but an attack or a mistake."""
+
+RESERVED = ("gateway", "us-queue")
+RESERVED_PREFIXES = ("gateway:", "operator:", "tracker:")
+"""What the record and tickets call the gateway itself, the operator, trackers and the queue at home."""
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -71,25 +76,34 @@ def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> P
 
     Raises:
         Unauthenticated: no usable subject, a claim that cannot be read, or somebody this issuer may not vouch for (a
-            customer's own issuer makes nobody personnel by leaving the customer out, nor by a customer that is null).
+            customer's own issuer makes nobody personnel by leaving the customer out, nor by a customer that is null,
+            and nobody a user of another customer).
     """
     customer = claim(claims, settings.customer_claim, absent=_ABSENT)
     roles = read_roles(claim(claims, settings.roles_claim))
     kind = Kind.CUSTOMER if customer is not _ABSENT else Kind.SERVICE if "service" in roles else Kind.PERSONNEL
     if kind not in settings.vouches_for:
         raise Unauthenticated(f"the issuer may not vouch for {kind}; expected {' or '.join(settings.vouches_for)}")
+    whose = "" if customer is _ABSENT else _own_customer(customer, settings)
     return Principal(
-        subject=name_of(claims.get("sub"), "sub"),
+        subject=subject_of(claims.get("sub"), "sub"),
         issuer=settings.issuer,
         kind=kind,
         roles=frozenset({"customer"}) if kind is Kind.CUSTOMER else roles - {"customer"},
-        customer="" if customer is _ABSENT else name_of(customer, "customer"),
+        customer=whose,
         country=read_country(claim(claims, settings.country_claim)),
         token_id=name_of(claims["jti"], "jti") if "jti" in claims else "",
         issued_at_s=validity.issued_at_s,
         expires_at_s=validity.expires_at_s,
         actor=read_actor(claims),
     )
+
+
+def _own_customer(value: Any, settings: IssuerSettings) -> str:
+    customer = name_of(value, "customer")
+    if not {customer, "*"} & {*settings.customers}:
+        raise Unauthenticated("the token names a customer whom its issuer may not vouch for; sign in where they do")
+    return customer
 
 
 def claim(claims: Claims, path: str | None, *, absent: Any = None) -> Any:
@@ -113,9 +127,22 @@ def name_of(value: Any, what: str) -> str:
         Unauthenticated: no text, empty, too long, blank at an end, or with characters that cannot be seen.
     """
     name = unicodedata.normalize("NFC", value) if isinstance(value, str) else ""
-    hidden = any(unicodedata.category(character) in _HIDDEN for character in name)
+    hidden = any(unicodedata.category(letter) in _HIDDEN or is_unseen(letter) for letter in name)
     if not name or len(name) > MAX_NAME or name != name.strip() or hidden:
         raise Unauthenticated(f"the token's {what} is not a name; expected 1 to {MAX_NAME} visible characters")
+    return name
+
+
+def subject_of(value: Any, what: str) -> str:
+    """The name of somebody, which nobody can take for the system itself.
+
+    Raises:
+        Unauthenticated: no name, or one that is reserved, however it is spelled.
+    """
+    name = name_of(value, what)
+    plain = folded(name)
+    if plain in RESERVED or plain.startswith(RESERVED_PREFIXES) or is_pseudonym(name):
+        raise Unauthenticated(f"the token's {what} is a name that is reserved for the gateway; expected somebody's own")
     return name
 
 
@@ -144,7 +171,7 @@ def read_actor(claims: Claims) -> str:
     act = claims["act"]
     if not isinstance(act, dict) or act.get("iss", claims["iss"]) != claims["iss"]:
         raise Unauthenticated("the token's act claim cannot be read; expected an object with the sub of the actor")
-    return name_of(act.get("sub"), "act.sub")
+    return subject_of(act.get("sub"), "act.sub")
 
 
 def _instant(claims: Claims, name: str) -> int | None:

@@ -1,7 +1,8 @@
 """Who and what is no longer believed, although the token still verifies.
 
 Invariants: revocation goes by subject and token id, never by a token's text, so that another spelling of a signature
-does not escape it; what is revoked never becomes less revoked; a revoked actor acts for nobody.
+does not escape it; what is revoked never becomes less revoked, unless that very revocation is taken back; a revoked
+actor acts for nobody.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Revocation:
         id: tells two revocations apart: what, whom, by whose word.
         kind, value: a subject, or a token by its ``jti``.
         issuer: only as this issuer vouches for it; "" for all.
-        revoked_us: when.
+        revoked_us: when; 0 once it was taken back.
         issued_until_us: of a subject, only tokens issued until then, so that signing in again works; 0 for all.
     """
 
@@ -50,9 +51,29 @@ class Revocations:
     def __init__(self) -> None:
         self._subjects: dict[str, dict[str, float]] = {}  # subject → issuer → until when issued
         self._tokens: dict[str, set[str]] = {}  # token id → issuers
+        self._kept: dict[str, Revocation] = {}
 
     def put(self, revocation: Revocation) -> None:
-        """Take a kept revocation in."""
+        """Take a kept revocation in, or one that was taken back out."""
+        before = self._kept.pop(revocation.id, None)
+        if revocation.revoked_us:
+            self._kept[revocation.id] = revocation
+            self._revoke(revocation)
+        elif before:
+            self._forget(before)
+
+    def _forget(self, revocation: Revocation) -> None:
+        """Whom or what it named is as revoked as the others that name it say."""
+        about = unicodedata.normalize("NFC", revocation.value)
+        if revocation.kind is Revoked.TOKEN:
+            self._tokens.pop(about, None)
+        else:
+            self._subjects.pop(about, None)
+        for other in self._kept.values():
+            if other.kind is revocation.kind and unicodedata.normalize("NFC", other.value) == about:
+                self._revoke(other)
+
+    def _revoke(self, revocation: Revocation) -> None:
         if revocation.kind is Revoked.TOKEN:
             self.revoke_token(revocation.value, issuer=revocation.issuer)
             return

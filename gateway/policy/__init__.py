@@ -13,9 +13,16 @@ decision table, :mod:`~gateway.policy.prove` checks properties over every row, :
 examples in ``policies/tests``.
 """
 
-from gateway.policy.engine import Policy, default_directory, load
-from gateway.policy.facts import DataKind, Effect, Facts, Plan, RoleScope, Verdict
-from gateway.policy.roles import RoleTable
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gateway.policy.roles import RoleScope, RoleTable
+
+if TYPE_CHECKING:
+    from gateway.policy.engine import Policy, default_directory, load
+    from gateway.policy.facts import DataKind, Effect, Facts, Plan, Verdict
 
 __all__ = [
     "DataKind",
@@ -29,3 +36,13 @@ __all__ = [
     "default_directory",
     "load",
 ]
+
+
+_FACTS = frozenset({"DataKind", "Effect", "Facts", "Plan", "Verdict"})
+
+
+def __getattr__(name: str) -> Any:
+    """Whoever needs more than roles imports the rest: Cedar takes longer than most commands."""
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{'facts' if name in _FACTS else 'engine'}"), name)

@@ -27,8 +27,8 @@ from gateway.catalog.resource import Action, Scope
 from gateway.errors import PolicyError
 from gateway.identity.principal import Kind
 from gateway.location.location import Assurance
-from gateway.policy.facts import DataKind, Effect, Facts, Plan, RoleScope, Verdict
-from gateway.policy.roles import RoleTable, load_roles
+from gateway.policy.facts import DataKind, Effect, Facts, Plan, Verdict
+from gateway.policy.roles import RoleScope, RoleTable, load_roles
 from gateway.policy.rules import IDS, Part, Rule, read_rules
 
 REMEMBERED = 65_536

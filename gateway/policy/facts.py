@@ -12,14 +12,7 @@ from enum import StrEnum
 from gateway.catalog.resource import Action, Scope
 from gateway.identity.principal import Kind
 from gateway.location.location import Assurance
-
-
-class RoleScope(StrEnum):
-    """The most that a principal's roles let it do with a data class and action (``policies/roles.toml``)."""
-
-    DENIED = "denied"
-    BY_GRANT = "by_grant"  # only under a grant that names the action
-    ALLOWED = "allowed"
+from gateway.policy.roles import RoleScope
 
 
 class Plan(StrEnum):
@@ -54,7 +47,8 @@ class Facts:
         action: what is to be done.
         incident: an *open* security ticket that names this customer is cited.
         grant: an active grant covers exactly this person, customer, data class, action and the open bug ticket cited.
-        authorization: a customer's authorization covers this person's access, data class, action and ticket.
+        authorization: a customer's authorization covers this person's access, data class, action and the open case
+            cited, which is of severity 1 unless the authorization goes further.
         storage_home: the store is declared in home and its address resolves there.
         support_closed: a support analyst cites a severity 2-4 ticket outside the support window.
     """

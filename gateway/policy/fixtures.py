@@ -18,7 +18,8 @@ from gateway.errors import PolicyError
 from gateway.identity.principal import Kind
 from gateway.location.location import Assurance
 from gateway.policy.engine import Policy
-from gateway.policy.facts import DataKind, Effect, Facts, Plan, RoleScope, Verdict
+from gateway.policy.facts import DataKind, Effect, Facts, Plan, Verdict
+from gateway.policy.roles import RoleScope
 from gateway.policy.rules import OBLIGATIONS
 from gateway.policy.space import impossible
 

@@ -16,7 +16,8 @@ from gateway.catalog.resource import Action, Scope
 from gateway.identity.principal import Kind
 from gateway.location.location import Assurance
 from gateway.policy.engine import Policy, key_of
-from gateway.policy.facts import Effect, Facts, Plan, RoleScope, Verdict
+from gateway.policy.facts import Effect, Facts, Plan, Verdict
+from gateway.policy.roles import RoleScope
 from gateway.policy.rules import CONSENTS, FORBIDS, PERMITS, REASONS
 from gateway.policy.space import NAMES, Row
 

@@ -8,13 +8,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from gateway.catalog.resource import Action
 from gateway.errors import PolicyError
-from gateway.policy.facts import RoleScope
+
+
+class RoleScope(StrEnum):
+    """The most that a principal's roles let it do with a data class and action (``policies/roles.toml``)."""
+
+    DENIED = "denied"
+    BY_GRANT = "by_grant"  # only under a grant that names the action
+    ALLOWED = "allowed"
+
 
 ALL = "all"
 SERVICE = "service"

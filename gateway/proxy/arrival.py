@@ -22,6 +22,7 @@ from aiohttp.web_protocol import RequestHandler
 from gateway.errors import Malformed
 from gateway.proxy import proxy_protocol
 from gateway.proxy.limits import Places, neighbourhood
+from gateway.proxy.pace import Pace
 from gateway.settings import GatewaySettings
 
 log = structlog.get_logger(__name__)
@@ -37,12 +38,14 @@ class Reception(Protocol):
 
     Attributes:
         places, addresses: those for all connections, and those for the connections of one address.
+        pace: at which those are closed who are refused.
         tls_context: for handshakes that begin now; None where there is no TLS.
     """
 
     settings: GatewaySettings
     places: Places
     addresses: Places
+    pace: Pace
 
     @property
     def tls_context(self) -> SSLContext | None: ...
@@ -172,6 +175,7 @@ class Arrival:
         except Malformed as error:
             self._server.closed("proxy_protocol")
             await self._server.record(self._peer, str(error))
+            await self._server.pace.wait(neighbourhood(self._peer))
         except OSError as error:  # of which SSLError and TimeoutError are two
             self._server.closed("handshake")
             log.debug("arrival_failed", peer=self._peer, problem=str(error))

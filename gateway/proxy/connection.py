@@ -7,11 +7,17 @@ Invariants: an answer that ends before its announced length, or in the middle of
 is one that ends with a TLS connection on which nobody said that it ends; bytes that come when no answer is due, a
 second answer, trailers, and an answer that cannot be read in one way only, each end the connection, so that no byte of
 one exchange is ever taken for another's (RFC 9112 §9.3, §9.8, §11.2).
+
+What remains: an answer that the store sends unasked after one exchange, and that arrives only when the next request is
+on its way, is taken for the answer to that; the same holds for a body that it sends late with an answer to ``HEAD``.
+Answers in HTTP/1.1 do not say which request they are to, so that nobody can tell. Whatever arrived before the next
+request goes out ends the connection, whether or not the event loop has come to it (:meth:`StoreConnection.is_quiet`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from typing import cast
 
@@ -37,27 +43,32 @@ class StoreConnection(asyncio.Protocol):
         idle_timeout_s: how long to stay open without an exchange.
 
     Attributes:
-        address: where it leads.
-        status, reason, headers: of the answer, once :meth:`answer` returned.
+        address: where it leads, as configured.
+        peer: the address at its other end, or "" before it is made.
+        status, reason, headers: of the answer, once :meth:`answer` returned; octets that are not UTF-8 are surrogates.
+        octets: whether the reason or a header is more than ASCII.
         answered: whether any byte came since the exchange began.
         whole: whether the answer came to its end.
         small: whether the answer announced a body that is small enough to wait for.
+        resumed: whether bytes were held back during the exchange that TLS may have decrypted already.
     """
 
     def __init__(
         self, store: str, *, read_timeout_s: float, idle_timeout_s: float, address: tuple[str, int] = ("", 0)
     ) -> None:
         self.address = address
+        self.peer = ""
         self.status = 0
         self.reason = ""
         self.headers: CIMultiDict[str] = CIMultiDict()
         self.answered = False
         self.whole = True
-        self.small = False
+        self.small = self.resumed = self.octets = False
         self._store = store
         self._read_timeout_s, self._idle_timeout_s = read_timeout_s, idle_timeout_s
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._arrived = select.poll()
         self._parser = httptools.HttpResponseParser(self)
         self._failure: StoreUnreachable | None = None
         self._head = False  # of the answer: there, and not that of an interim one
@@ -85,6 +96,10 @@ class StoreConnection(asyncio.Protocol):
         idle = self.whole and self._keeps and not self._chunks and self._room is None
         return idle and transport is not None and not transport.is_closing()
 
+    def is_quiet(self) -> bool:
+        """Whether nothing lies in the socket: neither bytes that nobody asked for, nor the end of the connection."""
+        return not self._arrived.poll(0)
+
     def begin(self, head: bytes, *, bodiless: bool, upgrading: bool = False, owing: bool = False) -> None:
         """Send the head of a request.
 
@@ -98,7 +113,7 @@ class StoreConnection(asyncio.Protocol):
         if self._bodiless:  # the parser still waits for the body that was announced and not sent
             self._parser = httptools.HttpResponseParser(self)
         self._bodiless, self._upgrading, self._owing = bodiless, upgrading, owing
-        self.answered = self.whole = self._head = self.small = False
+        self.answered = self.whole = self._head = self.small = self.resumed = False
         self._interim = self._barren = 0
         self._keeps = self._keeps and not owing
         self._active_s = self._loop.time()
@@ -154,6 +169,7 @@ class StoreConnection(asyncio.Protocol):
         self._buffered = 0
         if self._paused and self._transport:
             self._paused = False
+            self.resumed = self._transport.get_extra_info("ssl_object") is not None
             self._active_s = self._loop.time()
             self._transport.resume_reading()
         return data
@@ -186,6 +202,8 @@ class StoreConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.peer = str(transport.get_extra_info("peername")[0])
+        self._arrived.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._watch()
 
     def eof_received(self) -> None:
@@ -262,15 +280,19 @@ class StoreConnection(asyncio.Protocol):
             raise ValueError("a second answer to one request")
         self.headers = CIMultiDict()
         self.reason = ""
+        self.octets = False
 
     def on_status(self, reason: bytes) -> None:
-        self.reason += reason.decode("latin-1")
+        self.reason += reason.decode("utf-8", "surrogateescape")
+        self.octets = self.octets or not reason.isascii()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head:
             self._keeps = False  # trailers: nobody judged them, and nobody gets them
             return
         self.headers.add(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        if not value.isascii():
+            self.octets = True
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()

@@ -108,13 +108,13 @@ class ExternalAuthorization:
         """
         peer = _peer(request)
         approach = self._approach(request, door, peer)
-        decision = await decided(self._checkpoint, approach, self._metrics)
+        decision = await decided(self._checkpoint.decide(approach), self._metrics)
         if decision is None:
             return _denied(UNRECORDED, request)
         if not decision.permitted:
             problem = self._explainer.explain(decision)
             # nginx knows 401 and 403, and makes an error of its own of any other answer.
-            forbid = problem.status == 400 and (door == "nginx" or not self._trusts(peer))
+            forbid = problem.status in (400, 405) and (door == "nginx" or not self._trusts(peer))
             return _denied(replace(problem, status=403) if forbid else problem, request)
         self._checkpoint.admit(decision, approach).complete("delegated", 200)
         return _permitted(decision)

@@ -41,6 +41,7 @@ _NO_NAMES: frozenset[str] = frozenset()
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{0,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")  # empty: HTTP/1.0 has none
 MAX_RANGES = 16
 _DASHES = str.maketrans("_.", "--")
+_DASH_LIKE = ("-", "_", ".")
 MAX_HEAD_BYTES = 64 * 1024
 _WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
 
@@ -103,7 +104,7 @@ def to_client(headers: CIMultiDictProxy[str], *, decision: str, no_store: bool) 
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = name.lower()
-        if lower in NEVER_TO_CLIENT or lower in listed or lower.translate(_DASHES).startswith("residency-"):
+        if lower in NEVER_TO_CLIENT or lower in listed or _is_ours(lower):
             continue
         if no_store and (lower in CACHING or lower.endswith("-cache-control")):  # each CDN has one of its own
             continue
@@ -113,6 +114,11 @@ def to_client(headers: CIMultiDictProxy[str], *, decision: str, no_store: bool) 
     kept[DECISION] = decision
     kept["Server"] = SERVER  # else the server library would name itself and its version
     return kept
+
+
+def _is_ours(lower: str) -> bool:
+    """Whether a header's name, in any spelling, is one of those that only the gateway sets."""
+    return lower.startswith("residency") and lower[9:10] in _DASH_LIKE
 
 
 def quoted(text: str) -> str:

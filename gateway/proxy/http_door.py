@@ -16,8 +16,8 @@ cut at once, whatever it waits for.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import cast
@@ -28,15 +28,19 @@ from aiohttp.abc import AbstractStreamWriter
 
 from gateway.admission import Admission
 from gateway.attempt import Approach, Decision
+from gateway.catalog import Action
 from gateway.checkpoint import Checkpoint
 from gateway.errors import LedgerUnavailable
 from gateway.explanation import Explainer, Problem
+from gateway.policy import Plan
 from gateway.proxy import headers, websocket
-from gateway.proxy.limits import SubjectLimits
+from gateway.proxy.limits import SubjectLimits, Turn, neighbourhood
 from gateway.proxy.metrics import Metrics
 from gateway.proxy.problems import answer
-from gateway.proxy.store import Capped, ClientCut, Incoming, Outgoing, Store, StoreCut, StoreUnreachable
+from gateway.proxy.server import MAX_HEAD_BYTES, DoorConnection, version_of
+from gateway.proxy.store import Capped, ClientCut, Incoming, Outgoing, Store, StoreCut, StoreElsewhere, StoreUnreachable
 from gateway.proxy.websocket import NotAFrame
+from gateway.proxy.whole_answer import BODILESS, WholeAnswer, write_octets
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +55,7 @@ class HttpDoor:
         request_headers: more headers that may cross to a store, in small letters, by store.
         metrics: counts decisions.
         limits: what one subject may ask for.
+        is_peer_home: whether a connection of a store that leads to an address stays within a home.
         origins: see :func:`approach_of`.
     """
 
@@ -63,6 +68,7 @@ class HttpDoor:
         request_headers: Mapping[str, frozenset[str]],
         metrics: Metrics,
         limits: SubjectLimits,
+        is_peer_home: Callable[[str, str, frozenset[str]], bool],
         origins: Iterable[str] = (),
     ) -> None:
         self._checkpoint = checkpoint
@@ -71,6 +77,7 @@ class HttpDoor:
         self._allowed = {name: headers.TO_STORE | request_headers.get(name, frozenset()) for name in stores}
         self._metrics = metrics
         self._limits = limits
+        self._is_peer_home = is_peer_home
         self._origins = frozenset(origins)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -80,27 +87,20 @@ class HttpDoor:
         except Exception:
             log.exception("request_failed")
             response = _break_off(request) if request.writer.output_size else answer(_FAILED, request)
-        if not request.content.is_eof():  # what is still to come of the body must not be taken for the next request
+        if _is_last(request):
             response.force_close()
         return response
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         approach = approach_of(request, self._origins)
-        decision = await decided(self._checkpoint, approach, self._metrics)
+        with Turn(self._limits) as turn:
+            decision = await decided(self._checkpoint.decide(approach, limit=turn.take), self._metrics)
+            if decision and decision.permitted:
+                return await self._forward(request, self._checkpoint.admit(decision, approach))
         if decision is None:
             return answer(UNRECORDED, request)
-        if not decision.permitted:
-            return answer(self._explainer.explain(decision), request)
-        admission = self._checkpoint.admit(decision, approach)
-        subject = decision.attempt.principal.issuer, decision.attempt.principal.subject
-        wait_s = self._limits.enter(subject)
-        if wait_s is not None:
-            admission.complete("limited", 429)
-            return _limited(request, decision, wait_s)
-        try:
-            return await self._forward(request, admission)
-        finally:
-            self._limits.leave(subject)
+        problem = replace(self._explainer.explain(decision), retry_after_s=turn.retry_after_s)
+        return await _refuse(request, answer(problem, request), client_of(decision, approach.peer))
 
     async def _forward(self, request: web.BaseRequest, admission: Admission) -> web.StreamResponse:
         decision, task = admission.decision, cast(asyncio.Task[object], asyncio.current_task())
@@ -152,27 +152,38 @@ class HttpDoor:
             path=attempt.route.upstream_path(attempt.target.path),
             query=attempt.target.query,
             headers=websocket.to_store(request.headers, kept) if upgrading else kept,
-            body=_body(request, admission) if request.can_read_body else None,
+            body=_body(request, admission) if request.body_exists else None,  # one that broke off, too
+            owner=(attempt.principal.issuer, attempt.principal.subject),
             upgrading=upgrading,
+            admits=self._admits(decision),
         )
+
+    def _admits(self, decision: Decision) -> Callable[[str], bool] | None:
+        """To which addresses a request may go: where the permit rests on the store's being at home, its peer is, too.
+
+        Reading stores nothing, and without a plan there is no home (rule ``storage-home``).
+        """
+        attempt, facts = decision.attempt, decision.facts
+        if attempt.resource.action is Action.READ or facts is None or facts.plan is Plan.NONE or not facts.storage_home:
+            return None
+        return lambda peer: self._is_peer_home(attempt.resource.store, peer, attempt.home)
 
     async def _return(
         self, request: web.BaseRequest, incoming: Incoming, admission: Admission
     ) -> tuple[web.StreamResponse, bool]:
         """Pass the answer on; the response, and whether all of it went."""
         decision = admission.decision
+        if incoming.octets:
+            write_octets(request)
         kept = headers.to_client(
             incoming.headers, decision=decision.id, no_store="no-store" in decision.verdict.obligations
         )
         if admission.approach.method == websocket.METHOD:
             return await websocket.tunnel(request, incoming, kept, admission)
-        if incoming.complete is not None and request.method != "HEAD":
+        if incoming.complete is not None and request.method != "HEAD" and incoming.status not in BODILESS:
             if not admission.count_out(len(incoming.complete)):
                 raise Capped
-            answered = web.Response(
-                status=incoming.status, reason=incoming.reason, headers=kept, body=incoming.complete
-            )
-            return answered, True
+            return WholeAnswer(incoming.status, incoming.reason, kept, incoming.complete), True
         response = web.StreamResponse(status=incoming.status, reason=incoming.reason, headers=kept)
         length = kept.get("Content-Length")
         if length is None and request.method != "HEAD":
@@ -191,10 +202,10 @@ class HttpDoor:
         return response, True
 
 
-async def decided(checkpoint: Checkpoint, approach: Approach, metrics: Metrics) -> Decision | None:
-    """The decision on an approach, counted; None where it could not be recorded, so that nothing may pass."""
+async def decided(deciding: Awaitable[Decision], metrics: Metrics) -> Decision | None:
+    """A decision, counted; None where it could not be recorded, so that nothing may pass."""
     try:
-        decision = await checkpoint.decide(approach)
+        decision = await deciding
     except LedgerUnavailable as error:
         log.error("decision_not_recorded", problem=str(error))
         metrics.decided("deny", "unavailable")
@@ -203,16 +214,50 @@ async def decided(checkpoint: Checkpoint, approach: Approach, metrics: Metrics) 
     return decision
 
 
+def client_of(decision: Decision, peer: str) -> Hashable:
+    """At whose pace a refusal is answered: the person's or service's, or else the address's."""
+    principal = decision.attempt.principal
+    if principal.subject:
+        return principal.issuer, principal.subject
+    return neighbourhood(decision.attempt.location.address or peer)
+
+
+async def _refuse(request: web.BaseRequest, response: web.Response, client: Hashable) -> web.StreamResponse:
+    connection = request.protocol
+    if isinstance(connection, DoorConnection) and response.status != HTTPStatus.SERVICE_UNAVAILABLE:  # our own fault
+        return await connection.refuse(request, response, client)
+    return response
+
+
 def approach_of(request: web.BaseRequest, origins: Collection[str] = ()) -> Approach:
     """What the door knows of a request. A WebSocket handshake has a method name of its own.
+
+    What comes on one connection mostly says the same but for its target, and is then read once.
 
     Args:
         origins: more origins that browsers may open a WebSocket from.
     """
+    connection = request.protocol
+    if not isinstance(connection, DoorConnection):
+        return _read(request, origins)
+    said = request.raw_headers, request.method, version_of(request)
+    latest = connection.latest
+    if latest is not None and latest.said == said:
+        return latest.approach.towards(request.raw_path)
+    approach = _read(request, origins)
+    if not approach.ambiguity and approach.method != websocket.METHOD:  # that one rests on a setting, too
+        connection.remember(request.raw_headers, said, approach)
+    return approach
+
+
+def _read(request: web.BaseRequest, origins: Collection[str]) -> Approach:
     given = request.headers
     method, upgrading = request.method, websocket.is_asked_for(given)
     ambiguity = (
-        _version_fault(request) or headers.unasked_body(method, given) or headers.ambiguity(given, upgrading=upgrading)
+        _version_fault(request)
+        or _length_fault(request)
+        or headers.unasked_body(method, given)
+        or headers.ambiguity(given, upgrading=upgrading)
     )
     if upgrading and not ambiguity:
         ambiguity = websocket.fault(method, request.version, given, origins)
@@ -240,11 +285,28 @@ def _falls_short(request: web.BaseRequest, status: int, length: str | None, sent
     return length is not None and request.method != "HEAD" and status not in (204, 304) and int(length) != sent
 
 
+def _is_last(request: web.BaseRequest) -> bool:
+    """Whether what comes behind a request must not be read as another.
+
+    It may be more of its body; and behind an ``Upgrade`` that was declined, aiohttp parses what it kept on its own.
+    """
+    body = request.content
+    return not body.is_eof() or body.exception() is not None or websocket.is_asked_for(request.headers)
+
+
 def _version_fault(request: web.BaseRequest) -> str:
     """HTTP/1.1, or 1.0 without what it does not know (RFC 9112 §6.1)."""
-    if request.version == (1, 1) or (request.version == (1, 0) and "Transfer-Encoding" not in request.headers):
+    version = version_of(request)
+    if version == (1, 1) or (version == (1, 0) and "Transfer-Encoding" not in request.headers):
         return ""
     return "the request is not HTTP/1.1, or HTTP/1.0 with a transfer encoding; this door speaks HTTP/1.1"
+
+
+def _length_fault(request: web.BaseRequest) -> str:
+    """A head that comes in pieces is not read further than this; one that came in one piece is told so here."""
+    if sum(len(name) + len(value) for name, value in request.raw_headers) <= MAX_HEAD_BYTES:
+        return ""
+    return f"the headers are longer than {MAX_HEAD_BYTES} bytes together"
 
 
 def _peer(request: web.BaseRequest) -> str:
@@ -274,24 +336,12 @@ def _break_off(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response(status=HTTPStatus.BAD_GATEWAY)
 
 
-def _limited(request: web.BaseRequest, decision: Decision, wait_s: float) -> web.StreamResponse:
-    after_s = math.ceil(wait_s)
-    problem = Problem(
-        status=429,
-        rule="too-many-requests",
-        title="Too many requests",
-        detail=f"you have or had as many requests under way as one may at a time; try again in {after_s} s",
-        decision=decision.id,
-        retry_after_s=after_s,
-    )
-    return answer(problem, request)
-
-
 def _upstream_problem(error: StoreUnreachable, decision: Decision) -> Problem:
+    elsewhere = isinstance(error, StoreElsewhere)
     return Problem(
         status=error.status,
-        rule="store-unreachable",
-        title=HTTPStatus(error.status).phrase,
+        rule="storage-home" if elsewhere else "store-unreachable",
+        title="Storage outside home" if elsewhere else HTTPStatus(error.status).phrase,
         detail=str(error),
         decision=decision.id,
         retry_after_s=error.retry_after_s,

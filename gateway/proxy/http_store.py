@@ -13,17 +13,19 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
+import structlog
 from multidict import CIMultiDictProxy
 
 from gateway.proxy.addresses import Address
 from gateway.proxy.circuit import Circuit
 from gateway.proxy.connection import StoreConnection
 from gateway.proxy.pool import ConnectionPool
-from gateway.proxy.store import ClientCut, Incoming, Outgoing, StoreCut, StoreUnreachable
+from gateway.proxy.store import ClientCut, Incoming, Outgoing, StoreCut, StoreElsewhere, StoreUnreachable
 from gateway.proxy.store_credential import StoreCredential
 from gateway.proxy.upstream_tls import UpstreamTls
 from gateway.settings import StoreSettings
 
+log = structlog.get_logger(__name__)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -45,6 +47,7 @@ class HttpStore:
 
     def __init__(self, settings: StoreSettings) -> None:
         url = urlsplit(settings.url.get_secret_value())
+        self._store = settings.name
         self._base = url.path.rstrip("/")
         self._host = f"Host: {url.netloc.rpartition('@')[2]}\r\n"
         self._credential = StoreCredential.of(settings.name, settings.credential, url)
@@ -81,11 +84,16 @@ class HttpStore:
     async def _try(self, head: bytes, outgoing: Outgoing, *, new: bool = False) -> Incoming:
         """One exchange, on a connection that may have been kept unless it is to be a new one; failures are counted."""
         try:
-            connection, used_before = await self._pool.take(new=new)
+            connection, used_before = await self._pool.take(outgoing.owner, new=new)
         except StoreUnreachable as error:
             if error.status != 503:  # every connection is busy: with answers, for all that is known
                 self._circuit.failed(self._loop.time())
             raise
+        if outgoing.admits is not None and not outgoing.admits(connection.peer):
+            self._pool.avoid(connection.address, "it leads out of home")
+            connection.abort()
+            self._pool.give_back(connection)
+            raise StoreElsewhere(self._store)
         try:
             return await self._converse(connection, head, outgoing)
         except StoreUnreachable as error:
@@ -129,6 +137,8 @@ class HttpStore:
             self._circuit.answered()
         if self._credential is not None:
             self._hide(self._credential, connection)
+            if connection.status == 401 and "Authorization" not in outgoing.headers:
+                await self._refuse(connection, sending)
         return Incoming(
             status=connection.status,
             reason=connection.reason,
@@ -137,6 +147,7 @@ class HttpStore:
             close=partial(self._end, connection, sending),
             complete=connection.take() if connection.whole and connection.small else None,
             send=connection.write if connection.status == 101 else None,
+            octets=connection.octets,
         )
 
     def _hide(self, credential: StoreCredential, connection: StoreConnection) -> None:
@@ -145,6 +156,18 @@ class HttpStore:
         connection.headers.popall("WWW-Authenticate", None)  # it is not the client who is asked
         if connection.status == 401:
             credential.changes.hurry()
+
+    async def _refuse(self, connection: StoreConnection, sending: asyncio.Task[None] | None) -> None:
+        """End an exchange in which nobody's credential but the gateway's can have been refused.
+
+        Raises:
+            StoreUnreachable: always; the client could do nothing about a 401.
+        """
+        if connection.whole:
+            connection.take()
+        await self._end(connection, sending)
+        log.warning("store_credential_refused", store=self._store)
+        raise StoreUnreachable(502, f"the store {self._store} refused the gateway's credential; tell the operator")
 
     async def _end(self, connection: StoreConnection, sending: asyncio.Task[None] | None) -> None:
         if sending is not None:

@@ -49,7 +49,17 @@ class KeyFetcher:
         async with self._session.get(location, allow_redirects=False) as response:
             if response.status != 200:
                 raise OSError(f"the key set's address answered {response.status}; expected 200")
-            return await response.content.read(MAX_DOCUMENT_BYTES + 1)
+            return await _whole(response.content)
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """A document, however many pieces it comes in; of one that is too long, enough to tell that it is."""
+    document = b""
+    async for piece in content.iter_any():
+        document += piece
+        if len(document) > MAX_DOCUMENT_BYTES:
+            break
+    return document
 
 
 def _refuse_inward_literal(location: str) -> None:

@@ -6,10 +6,13 @@ ever came.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Self
 
 from gateway.clock import Clock
+from gateway.identity import Principal
 from gateway.location.networks import parse_address
 from gateway.settings import LimitSettings
 
@@ -33,6 +36,10 @@ class Places:
         """How many are taken, by all."""
         return self._taken.total()
 
+    def of(self, key: Hashable) -> int:
+        """How many this key holds."""
+        return self._taken[key]
+
     def take(self, key: Hashable = "") -> bool:
         """Take a place if one is left."""
         if self._taken[key] >= self.limit:
@@ -47,11 +54,43 @@ class Places:
             del self._taken[key]
 
 
+class Rate:
+    """How often each key may do something: so many times a second on average, and some at once.
+
+    It is kept by the generic cell rate algorithm (ITU-T I.371), a token bucket in one number: the instant at which the
+    bucket is full again.
+
+    Args:
+        per_s: above 0.
+        burst: how many at once.
+        now_s: a monotonic clock.
+    """
+
+    def __init__(self, per_s: float, burst: float, now_s: Callable[[], float]) -> None:
+        self._interval_s = 1 / per_s
+        self._slack_s = (burst - 1) * self._interval_s
+        self._now_s = now_s
+        self._full_at_s: dict[Hashable, float] = {}
+
+    def wait_s(self, key: Hashable) -> float:
+        """How many seconds too early it is now; not above 0 where it is not."""
+        now_s = self._now_s()
+        return max(now_s, self._full_at_s.get(key, 0.0)) - now_s - self._slack_s
+
+    def draw(self, key: Hashable) -> None:
+        """Count it, in time or not."""
+        now_s = self._now_s()
+        if len(self._full_at_s) >= _SWEEP_AT and key not in self._full_at_s:
+            self._sweep(now_s)
+        self._full_at_s[key] = max(now_s, self._full_at_s.get(key, 0.0)) + self._interval_s
+
+    def _sweep(self, now_s: float) -> None:
+        """Forget those whose bucket is full: they are as if they had never come."""
+        self._full_at_s = {key: at_s for key, at_s in self._full_at_s.items() if at_s > now_s}
+
+
 class SubjectLimits:
     """What one subject may ask for: so many requests at a time, and so many a second on average.
-
-    The rate is kept by the generic cell rate algorithm (ITU-T I.371), a token bucket in one number: the instant at
-    which the bucket is full again.
 
     Args:
         settings: ``subject_concurrency``, ``subject_rate_per_s`` (0: any) and ``subject_burst``.
@@ -60,10 +99,9 @@ class SubjectLimits:
 
     def __init__(self, settings: LimitSettings, clock: Clock) -> None:
         self._places = Places(settings.subject_concurrency)
-        self._interval_s = 1 / settings.subject_rate_per_s if settings.subject_rate_per_s else 0.0
-        self._slack_s = (settings.subject_burst - 1) * self._interval_s
-        self._clock = clock
-        self._full_at_s: dict[Hashable, float] = {}
+        self._rate: Rate | None = None
+        if settings.subject_rate_per_s:
+            self._rate = Rate(settings.subject_rate_per_s, settings.subject_burst, clock.monotonic_s)
 
     def enter(self, subject: Hashable) -> float | None:
         """Let a request of this subject in.
@@ -73,29 +111,50 @@ class SubjectLimits:
         """
         if not self._places.take(subject):
             return BUSY_WAIT_S
-        wait_s = self._draw(subject) if self._interval_s else 0.0
+        if self._rate is None:
+            return None
+        wait_s = self._rate.wait_s(subject)
         if wait_s > 0:
             self._places.give_back(subject)
             return wait_s
+        self._rate.draw(subject)
         return None
 
     def leave(self, subject: Hashable) -> None:
         """A request of this subject that was let in is over."""
         self._places.give_back(subject)
 
-    def _draw(self, subject: Hashable) -> float:
-        now_s = self._clock.monotonic_s()
-        full_at_s = max(now_s, self._full_at_s.get(subject, 0.0))
-        wait_s = full_at_s - now_s - self._slack_s
-        if wait_s <= 0:
-            if len(self._full_at_s) >= _SWEEP_AT and subject not in self._full_at_s:
-                self._sweep(now_s)
-            self._full_at_s[subject] = full_at_s + self._interval_s
-        return wait_s
 
-    def _sweep(self, now_s: float) -> None:
-        """Forget those whose bucket is full: they are as if they had never come."""
-        self._full_at_s = {subject: at_s for subject, at_s in self._full_at_s.items() if at_s > now_s}
+class Turn:
+    """One request's place among those of its subject: taken when it would be permitted, given back at the end.
+
+    Attributes:
+        retry_after_s: when to try again, where there was none to take.
+    """
+
+    __slots__ = ("_limits", "_subject", "retry_after_s")
+
+    def __init__(self, limits: SubjectLimits) -> None:
+        self._limits = limits
+        self._subject: Hashable = None
+        self.retry_after_s = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._subject is not None:
+            self._limits.leave(self._subject)
+
+    def take(self, principal: Principal) -> str:
+        """Take it; why not, where there is none, or ""."""
+        subject = principal.issuer, principal.subject
+        wait_s = self._limits.enter(subject)
+        if wait_s is None:
+            self._subject = subject
+            return ""
+        self.retry_after_s = math.ceil(wait_s)
+        return f"as many requests as one may have at a time are or were under way; try again in {self.retry_after_s} s"
 
 
 def neighbourhood(peer: str) -> Hashable:

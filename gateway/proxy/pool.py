@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 
 import structlog
 
 from gateway.proxy.addresses import Address, Addresses
 from gateway.proxy.connection import StoreConnection
+from gateway.proxy.shares import Shares
 from gateway.proxy.store import StoreUnreachable
 from gateway.proxy.upstream_tls import UpstreamTls
 
@@ -47,41 +48,54 @@ class ConnectionPool:
         self._store = store
         self._addresses, self._tls = Addresses(addresses), tls
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
-        self._places = asyncio.Semaphore(max_connections)
+        self._shares = Shares(max_connections)
         self._idle: deque[StoreConnection] = deque()
-        self._busy: set[StoreConnection] = set()
+        self._busy: dict[StoreConnection, Hashable] = {}  # with whose exchange it is
 
-    async def take(self, *, new: bool = False) -> tuple[StoreConnection, bool]:
+    async def take(self, owner: Hashable = "", *, new: bool = False) -> tuple[StoreConnection, bool]:
         """A connection for one exchange, and whether it served another before; to be given back.
 
         Args:
+            owner: whose exchange it is; see :class:`Shares`.
             new: not one that was open before.
 
         Raises:
             StoreUnreachable: the store cannot be connected to, or every connection is busy for too long.
         """
-        await self._place()
+        await self._place(owner)
         try:
-            while self._idle and not new:
-                connection = self._idle.pop()
-                if connection.usable:
-                    self._busy.add(connection)
-                    return connection, True
-            connection = await self._connect()
+            kept = None if new else await self._kept()
+            connection = kept or await self._connect()
         except BaseException:
-            self._places.release()
+            self._shares.give_back(owner)
             raise
-        self._busy.add(connection)
-        return connection, False
+        self._busy[connection] = owner
+        return connection, kept is not None
+
+    async def _kept(self) -> StoreConnection | None:
+        """A connection that was open before, and on which nothing came that nobody asked for."""
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                if connection.resumed:  # what was held back comes before anything else
+                    await asyncio.sleep(0)
+                usable = connection.usable and connection.is_quiet()
+            except BaseException:
+                connection.abort()
+                raise
+            if usable:
+                return connection
+            connection.abort()
+        return None
 
     def give_back(self, connection: StoreConnection) -> None:
         """End an exchange: the connection is kept if its answer was read to the end, and else closed."""
-        self._busy.discard(connection)
+        owner = self._busy.pop(connection)
         if connection.usable:
             self._idle.append(connection)
         else:
             connection.abort()
-        self._places.release()
+        self._shares.give_back(owner)
 
     def avoid(self, address: Address, problem: str) -> None:
         """Leave an address for last for a while: it does not do what it should."""
@@ -94,14 +108,15 @@ class ConnectionPool:
             connection.abort()
         self._idle.clear()
 
-    async def _place(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()  # at once
+    async def _place(self, owner: Hashable) -> None:
+        if self._shares.take_now(owner):
             return
         try:
-            await asyncio.wait_for(self._places.acquire(), self._connect_timeout_s)
+            async with asyncio.timeout(self._connect_timeout_s):
+                await self._shares.take(owner)
         except TimeoutError as error:
-            raise StoreUnreachable(503, f"every connection to the store {self._store} is busy") from error
+            problem = f"every connection to the store {self._store} is busy, or is left for others"
+            raise StoreUnreachable(503, problem) from error
 
     async def _connect(self) -> StoreConnection:
         """A new connection, to the first address that takes it.

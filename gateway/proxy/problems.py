@@ -20,6 +20,8 @@ def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
         headers[DECISION] = problem.decision
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="residency-gateway"'
+    if problem.status == 405:
+        headers["Allow"] = ", ".join(problem.allowed)
     if problem.retry_after_s or problem.status == 503:
         headers["Retry-After"] = str(problem.retry_after_s or RETRY_AFTER_S)
     if _prefers_page(request.headers.get("Accept", "")):
@@ -37,7 +39,7 @@ def answer(problem: Problem, request: web.BaseRequest) -> web.Response:
             content_type="application/problem+json",
             headers=headers,
         )
-    if problem.status == 400:
+    if problem.status in (400, 405):  # it may be that not all of it was read as it was meant
         response.force_close()
     return response
 

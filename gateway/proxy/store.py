@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -20,6 +20,13 @@ class StoreUnreachable(Exception):
         self.retry_after_s = retry_after_s
 
 
+class StoreElsewhere(StoreUnreachable):
+    """The connection leads to where the data may not be stored: nothing of the request went out (``storage-home``)."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(503, f"the store {store} was found outside the customer's home; nothing was sent to it")
+
+
 class StoreCut(Exception):
     """The store broke off in the middle of an answer."""
 
@@ -35,7 +42,9 @@ class Capped(Exception):
 class Outgoing(NamedTuple):
     """What goes to a store: the method, path and query that were judged, headers, and a body to be read once.
 
-    ``upgrading``: the headers ask for another protocol, and a 101 may come.
+    ``upgrading``: the headers ask for another protocol, and a 101 may come. ``owner``: whose request it is; the store's
+    connections are shared fairly among owners. ``admits``: whether any of it may go to a peer of this address; None: to
+    any.
     """
 
     method: str
@@ -44,6 +53,8 @@ class Outgoing(NamedTuple):
     headers: CIMultiDict[str]
     body: AsyncIterator[bytes] | None
     upgrading: bool = False
+    owner: Hashable = ""
+    admits: Callable[[str], bool] | None = None
 
 
 class Incoming(NamedTuple):
@@ -51,7 +62,8 @@ class Incoming(NamedTuple):
 
     ``complete`` is the whole body where it has arrived already and is small; then ``chunks`` is not read. ``close``
     ends the exchange; whoever got the answer calls it, whatever happened. After a 101 ``send`` passes bytes to the
-    store and waits while it is behind, and ``chunks`` is what comes back.
+    store and waits while it is behind, and ``chunks`` is what comes back. ``octets``: the reason or a header is more
+    than ASCII, and octets that are no UTF-8 stand in it as surrogates (PEP 383).
     """
 
     status: int
@@ -61,6 +73,7 @@ class Incoming(NamedTuple):
     close: Callable[[], Awaitable[None]]
     complete: bytes | None = None
     send: Callable[[bytes], Awaitable[None]] | None = None
+    octets: bool = False
 
 
 class Store(Protocol):

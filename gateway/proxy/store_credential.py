@@ -17,6 +17,7 @@ from gateway.proxy.file_changes import FileChanges
 from gateway.settings import CredentialSettings, Secret, read_secret
 
 log = structlog.get_logger(__name__)
+NOWHERE = SplitResult("", "", "", "", "")
 
 
 class StoreCredential:
@@ -40,13 +41,20 @@ class StoreCredential:
         self.line = self._line(settings.secret.text.get_secret_value())
 
     @classmethod
-    def of(cls, store: str, settings: CredentialSettings | None, url: SplitResult) -> StoreCredential | None:
+    def of(cls, store: str, settings: CredentialSettings | None, url: SplitResult = NOWHERE) -> StoreCredential | None:
         """The credential of a configuration, or the one in the store's address; None where there is none."""
         user, _, _ = url.netloc.rpartition("@")
         if user:
             text = unquote(user if ":" in user else f"{user}:")
             settings = CredentialSettings.model_construct(basic=Secret(SecretStr(text)))  # whatever it is can be sent
         return cls(store, settings) if settings else None
+
+    async def shown(self) -> dict[str, str]:
+        """The header as it is to be sent now; its file is read again when that is due."""
+        if asyncio.get_running_loop().time() >= self.changes.due_s:
+            await self.renew()
+        name, _, value = self.line.strip().partition(": ")
+        return {name: value}
 
     async def renew(self) -> bool:
         """Read the secret again if its file has changed; whether that made a difference."""

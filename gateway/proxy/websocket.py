@@ -23,9 +23,10 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.admission import Admission
+from gateway.catalog.routes import HANDSHAKE
 from gateway.proxy.store import Capped, Incoming, StoreUnreachable
 
-METHOD = "WEBSOCKET"
+METHOD = HANDSHAKE
 HIGH_WATER_BYTES = 256 * 1024
 CLOSING_S = 1.0
 CLOSE = 0x8

@@ -5,16 +5,22 @@ value given as ``{ env = "NAME" }`` or ``{ file = "path" }`` is a secret and nev
 refuses it; an unknown key is a fault.
 """
 
+from gateway.settings.doors import DoorsSettings, FtpDoorSettings, SftpDoorSettings, TransferDoorSettings
 from gateway.settings.secrets import Secret, read_secret
 from gateway.settings.sections import (
+    AccessSettings,
     CredentialSettings,
     ExternalSettings,
+    FeedSettings,
     GatewaySettings,
+    HolderSettings,
     IdentitySettings,
     IssuerSettings,
     LedgerSettings,
     LimitSettings,
     LocationSettings,
+    NoticeSettings,
+    NotificationSettings,
     PlanSettings,
     PolicySettings,
     RouteSettings,
@@ -24,30 +30,47 @@ from gateway.settings.sections import (
     StateSettings,
     StoreSettings,
     TlsSettings,
+    TrackerFieldSettings,
+    TrackerHandoffSettings,
+    TrackerSettings,
 )
 from gateway.settings.source import Source, load, parse
+from gateway.settings.values import span_s
 
 __all__ = [
+    "AccessSettings",
     "CredentialSettings",
+    "DoorsSettings",
     "ExternalSettings",
+    "FeedSettings",
+    "FtpDoorSettings",
     "GatewaySettings",
+    "HolderSettings",
     "IdentitySettings",
     "IssuerSettings",
     "LedgerSettings",
     "LimitSettings",
     "LocationSettings",
+    "NoticeSettings",
+    "NotificationSettings",
     "PlanSettings",
     "PolicySettings",
     "RouteSettings",
     "Secret",
     "ServiceSettings",
     "Settings",
+    "SftpDoorSettings",
     "SiteSettings",
     "Source",
     "StateSettings",
     "StoreSettings",
     "TlsSettings",
+    "TrackerFieldSettings",
+    "TrackerHandoffSettings",
+    "TrackerSettings",
+    "TransferDoorSettings",
     "load",
     "parse",
     "read_secret",
+    "span_s",
 ]

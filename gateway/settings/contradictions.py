@@ -8,12 +8,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from gateway.settings.door_contradictions import door_contradictions
+from gateway.settings.feed_contradictions import feed_contradictions
+from gateway.settings.holder_contradictions import holder_contradictions
+from gateway.settings.ledger_contradictions import keys_in_a_backup
+from gateway.settings.ssh_contradictions import ssh_contradictions
+from gateway.settings.tracker_contradictions import tracker_contradictions
+
 
 def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, str]]:
     """Faults between keys, looked for in the raw document so that a fault elsewhere does not hide them."""
     yield from _repeated(document, "store", "name")
+    yield from _repeated(document, "notification", "name")
     yield from _repeated(document.get("identity"), "issuer", "issuer", prefix="identity.")
     yield from _vouched_twice(document.get("identity"))
+    yield from _unbound(document.get("identity"))
     stores = {item["name"] for item in _tables(document, "store") if isinstance(item.get("name"), str)}
     for index, route in enumerate(_tables(document, "route")):
         name = route.get("store")
@@ -30,7 +39,7 @@ def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, s
         if not unread and isinstance(url, str) and not _is_store_url(url):
             yield (
                 f"store[{index}].url",
-                "got a value without a usable scheme; expected http(s)://, ftp(s):// or sftp:// with a host",
+                "got a value without a usable scheme; expected http(s), ftp(s), ftpes or sftp with a host, or file:///…",
             )
         yield from ((f"store[{index}].{key}", what) for key, what in _store_contradictions(store, known=not unread))
     door = document.get("gateway")
@@ -42,6 +51,27 @@ def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, s
     if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
         yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
     yield from _external_contradictions(document.get("external"), door if isinstance(door, dict) else {})
+    for name, transfer in sorted(_named_tables(document.get("doors"))):
+        for key, what in door_contradictions(name, transfer, _tables(document, "store"), _tables(document, "route")):
+            yield f"doors.{name}.{key}", what
+    yield from _repeated(document, "tracker", "name")
+    yield from _repeated(document, "tracker", "pattern")
+    for index, tracker in enumerate(_tables(document, "tracker")):
+        unread = f"tracker[{index}].url" in unresolved
+        for key, what in tracker_contradictions(tracker, url_known=not unread):
+            yield f"tracker[{index}].{key}", what
+    yield from _repeated(document, "feed", "name")
+    yield from _repeated(document, "feed", "path")
+    for index, feed in enumerate(_tables(document, "feed")):
+        unresolved_here = {key for key in ("url", "secret") if f"feed[{index}].{key}" in unresolved}
+        for key, what in feed_contradictions(feed, unread=unresolved_here):
+            yield f"feed[{index}].{key}", what
+    yield from _repeated(document.get("ledger"), "holder", "name", prefix="ledger.")
+    for index, holder in enumerate(_tables(document.get("ledger"), "holder")):
+        unread = f"ledger.holder[{index}].url" in unresolved
+        for key, what in holder_contradictions(holder, url_known=not unread):
+            yield f"ledger.holder[{index}].{key}", what
+    yield from keys_in_a_backup(document.get("ledger"), document.get("state"))
     state = document.get("state")
     url = state.get("url") if isinstance(state, dict) else None
     if isinstance(url, str) and not url.startswith("sqlite:///"):
@@ -57,6 +87,18 @@ def _vouched_twice(identity: Any) -> Iterator[tuple[str, str]]:
             if kind in ("personnel", "service") and said.setdefault(kind, index) != index:
                 expected = f"identity.issuer[{said[kind]}] alone, since grants and others name them by subject"
                 yield f"identity.issuer[{index}].vouches_for", f"got {kind!r}; expected those of {expected}"
+
+
+def _unbound(identity: Any) -> Iterator[tuple[str, str]]:
+    """A customer's own issuer that is bound to no customer could make its users those of any other."""
+    for index, issuer in enumerate(_tables(identity, "issuer")):
+        listed, key = issuer.get("vouches_for"), f"identity.issuer[{index}].customers"
+        if not isinstance(listed, list):
+            continue
+        if set(map(str, listed)) == {"customer"} and "customers" not in issuer:
+            yield key, 'is missing; expected whose users it may name, such as ["acme"], or ["*"] for all customers'
+        if "customer" not in listed and "customers" in issuer:
+            yield key, 'is set for an issuer that vouches for no customer; expected "customer" in vouches_for beside it'
 
 
 def _external_contradictions(external: Any, door: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -102,6 +144,7 @@ def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[
     for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
         if store.get(key) and not url.startswith("https:"):
             yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
+    yield from ssh_contradictions(store, urlsplit(url))
     for key in ("addresses", "credential"):
         if store.get(key) and not url.startswith(("http:", "https:")):
             yield key, "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
@@ -116,7 +159,9 @@ def _is_store_url(value: str) -> bool:
     except ValueError:  # brackets that do not close, a port that is no number
         return False
     is_text = value.isascii() and value.isprintable() and " " not in value
-    return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "sftp"}
+    if parts.scheme == "file":
+        return is_text and not parts.netloc and len(parts.path) > 1
+    return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "ftpes", "sftp"}
 
 
 def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
@@ -124,7 +169,7 @@ def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
     urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
     allow = route.get("allow")
     encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
-    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp")):
+    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp", "file")):
         yield f"got {', '.join(map(repr, encoded))} for a store that paths are decoded for; expected an HTTP store"
 
 
@@ -136,6 +181,10 @@ def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:
         what = f"names the customer by {' and '.join(named)}" if named else "does not say whose data it serves"
         expected = "exactly one of {customer} in path, customer_header, customer_host, customer, many_customers"
         yield f"{what}; expected {expected}"
+
+
+def _named_tables(node: Any) -> list[tuple[str, dict[str, Any]]]:
+    return [(key, value) for key, value in node.items() if isinstance(value, dict)] if isinstance(node, dict) else []
 
 
 def _tables(node: Any, name: str) -> list[dict[str, Any]]:

@@ -48,6 +48,8 @@ def _came(document: Any, location: tuple[int | str, ...]) -> str:
         return "a table" if isinstance(node, dict) else "an array"
     if "credential" in location[-2:] and location[-1] != "header":
         return "a value"
+    if location[0] in ("notification", "feed") and location[-1] in ("url", "secret"):
+        return "a value"
     text = repr(node)
     return text if len(text) <= 80 else text[:77] + "…"
 

@@ -16,17 +16,19 @@ import structlog
 
 from gateway.catalog.customers import Customer, Customers
 from gateway.clock import Clock
-from gateway.identity import Revocation, Revocations
-from gateway.justification import AccessRequest, Authorization, Desk, Grant, Ticket, Usage
+from gateway.identity import KeptAccounts, Revocation, Revocations, TransferPass, UploadAccount
+from gateway.justification import AccessRequest, Authorization, Desk, Grant, HandOff, Ticket, Usage
+from gateway.notification import Notice
 from gateway.storage.store import StateStore
 
 POLL_S = 0.25
 LOOK_S = 0.02
+_ACCOUNTS = (UploadAccount, TransferPass)
 log = structlog.get_logger(__name__)
 
 
 class StateFollower:
-    """Feeds :class:`Customers`, :class:`Desk` and :class:`Revocations` from a :class:`StateStore`."""
+    """Feeds customers, desk, revocations and accounts from a :class:`StateStore`."""
 
     def __init__(
         self,
@@ -37,17 +39,21 @@ class StateFollower:
         clock: Clock,
         max_staleness_s: float,
         revocations: Revocations | None = None,
+        accounts: KeptAccounts | None = None,
     ) -> None:
         self._store = store
         self._customers = customers
         self._desk = desk
         self._revocations = revocations or Revocations()
+        self._accounts = accounts or KeptAccounts(clock)
         self._clock = clock
         self._max_staleness_s = max_staleness_s
         self._revision = 0
         self._polled_s = float("-inf")
+        self._turn = asyncio.Lock()  # of two polls the later one reads later, too: nothing old covers what is newer
         self.problem = "the state has not been read yet"
         self.changed: Callable[[], object] = lambda: None  # called when something did
+        self.noticed: Callable[[], object] = lambda: None  # called when a notice was written
 
     @property
     def fresh(self) -> bool:
@@ -62,12 +68,16 @@ class StateFollower:
         """
         began = self._clock.monotonic_s()
         revision = self._store.revision()  # first: what changes meanwhile is then read twice, never missed
-        for kind in (Customer, Ticket, AccessRequest, Grant, Authorization, Usage, Revocation):
+        for kind in (Customer, Ticket, HandOff, AccessRequest, Grant, Authorization, Usage, Revocation, *_ACCOUNTS):
             self._apply(self._store.all(kind))
         self._caught_up(revision, began)
 
     async def poll(self) -> None:
-        """Catch up with the feed."""
+        """Catch up with the feed: what was committed before the call is in memory after it, if it can be read."""
+        async with self._turn:
+            await self._poll()
+
+    async def _poll(self) -> None:
         began = self._clock.monotonic_s()
         try:
             revision, nouns = await asyncio.to_thread(self._store.changes, self._revision)
@@ -76,10 +86,13 @@ class StateFollower:
                 log.error("state_unreadable", problem=str(error))
             self.problem = str(error)
             return
-        self._apply(nouns)
+        changes = [noun for noun in nouns if not isinstance(noun, Notice)]
+        self._apply(changes)
         self._caught_up(revision, began)
-        if nouns:
+        if changes:
             self.changed()
+        if len(changes) < len(nouns):
+            self.noticed()
 
     async def run(self) -> None:
         """Poll until cancelled: as soon as the database's files have changed, and every so often in any case."""
@@ -106,5 +119,7 @@ class StateFollower:
                 self._customers.put(noun)
             elif isinstance(noun, Revocation):
                 self._revocations.put(noun)
+            elif isinstance(noun, _ACCOUNTS):
+                self._accounts.put(noun)
             else:
                 self._desk.put(noun)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from gateway.errors import StateUnavailable
 
 SCRIPTS = Path(__file__).parent / "versions"
-HEAD = "0002"
+HEAD = "0011"
 BEGIN = "gateway_begin"
 """The execution option that says how a transaction begins: ``BEGIN`` unless it is given."""
 

@@ -6,14 +6,16 @@ becomes :class:`StateUnavailable`; the database is brought to the current schema
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +29,9 @@ from gateway.storage.migrations import BEGIN, upgrade
 Noun = TypeVar("Noun")
 BUSY_TIMEOUT_S = 5.0
 WAL_ATTEMPTS, WAL_PAUSE_S = 5, 0.05
+PAGE_ROWS = 200
+NO_TEXTS: Mapping[str, str] = {}
+NO_LISTS: Mapping[str, Sequence[str]] = {}
 
 
 class StateStore:
@@ -41,7 +46,7 @@ class StateStore:
     """
 
     def __init__(self, url: str, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._engine = _engine(url)
         path = url.removeprefix("sqlite:///")
         self._files = (path, path + "-wal")
@@ -57,10 +62,22 @@ class StateStore:
         return tuple(map(stamp, self._files))
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Everything written inside becomes visible at once, or not at all."""
-        with self._translated(), self._engine.begin() as connection:
-            yield Transaction(connection, self._clock)
+    def transaction(self, *, exclusive: bool = False) -> Iterator[Transaction]:
+        """Everything written inside becomes visible at once, or not at all.
+
+        Args:
+            exclusive: nobody else writes from its beginning on, so that what is read inside is what is built upon.
+        """
+        with self.connection(writing=exclusive) as connection:
+            yield Transaction(connection, self.clock)
+
+    @contextmanager
+    def connection(self, *, writing: bool = False) -> Iterator[Connection]:
+        """A transaction for what knows the tables; one that is ``writing`` waits for its turn before it reads."""
+        with self._translated(), self._engine.connect() as connection:
+            options = connection.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}) if writing else connection
+            with options.begin():
+                yield options
 
     def put(self, *nouns: Any) -> None:
         """Write nouns in one transaction."""
@@ -134,11 +151,64 @@ class StateStore:
 
 
 class Transaction:
-    """Writes that belong together."""
+    """Reads and writes that belong together."""
 
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
+
+    def get(self, kind: type[Noun], key: str) -> Noun:
+        """The noun with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = self.find(kind, key)
+        if found is None:
+            raise NotFound(f"there is no {_spoken(kind)} {key!r}")
+        return found
+
+    def find(self, kind: type[Noun], key: str) -> Noun | None:
+        return next(_read(self._connection, kind, [key]), None)
+
+    def all(self, kind: type[Noun], **equal: str) -> list[Noun]:
+        """Every noun of a kind, in the order of their ids, whose fields equal these."""
+        return list(_read(self._connection, kind, **equal))
+
+    def customers(self, *, after: str = "") -> Iterator[Customer]:
+        """Customers in the order of their ids, behind this one."""
+        named = select(tables.customer.c.id).where(tables.customer.c.id > after).order_by(tables.customer.c.id)
+        while keys := list(self._connection.scalars(named.limit(PAGE_ROWS))):
+            yield from _customers(self._connection, keys)
+            named = named.where(tables.customer.c.id > keys[-1])
+
+    def newest(
+        self,
+        kind: type[Noun],
+        *,
+        by: str,
+        after: str = "",
+        equal: Mapping[str, str] = NO_TEXTS,
+        among: Mapping[str, Sequence[str]] = NO_LISTS,
+    ) -> Iterator[Noun]:
+        """Nouns of a kind, the newest first.
+
+        Args:
+            by: the field that says when each began; of those that began at once, the greater id comes first.
+            after: begin behind the one with this id.
+            equal: fields and what each has to be.
+            among: fields that are lists, and of what each has to hold at least one.
+        """
+        table = tables.NOUNS[kind]
+        [key] = table.primary_key.columns
+        place = tuple_(table.c[by], key)
+        query = select(table).filter_by(**equal).order_by(table.c[by].desc(), key.desc())
+        for field, values in among.items():  # a JSON array holds a text exactly where it holds its JSON
+            query = query.where(or_(*(func.instr(table.c[field], json.dumps(value)) > 0 for value in values)))
+        if after:
+            query = query.where(place < select(table.c[by], key).where(key == after).scalar_subquery())
+        for row in self._connection.execute(query).mappings():
+            yield tables.noun_of(kind, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
 
     def put(self, noun: Any) -> None:
         """Insert a noun, or replace its earlier state."""
@@ -151,7 +221,7 @@ class Transaction:
             self._announce(type(noun).__name__, getattr(noun, key.name))
 
     def _put_customer(self, customer: Customer) -> None:
-        self._upsert(tables.customer, {"id": customer.id, "name": customer.name})
+        self._upsert(tables.customer, {name: getattr(customer, name) for name in tables.CUSTOMER_FIELDS})
         for plan in customer.plans:
             self._upsert(tables.plan, tables.row_of(plan) | {"customer": customer.id})
         self._announce(Customer.__name__, customer.id)
@@ -202,25 +272,26 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
 
 
-def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None = None) -> Iterator[Noun]:
+def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None = None, **equal: str) -> Iterator[Noun]:
     if kind is Customer:
         yield from _customers(connection, keys)  # type: ignore[misc]  # Noun is Customer here
         return
     table = tables.NOUNS[kind]
     [key] = table.primary_key.columns
-    query = select(table).order_by(key)
+    query = select(table).filter_by(**equal).order_by(key)
     for row in connection.execute(query if keys is None else query.where(key.in_(keys))).mappings():
         yield tables.noun_of(kind, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
 
 
 def _customers(connection: Connection, keys: Sequence[str] | None) -> Iterator[Customer]:
     plans: dict[str, list[CustomerPlan]] = {}
-    query = select(tables.plan).order_by(tables.plan.c.ordered_us)
+    query = select(tables.plan).order_by(tables.plan.c.ordered_us, tables.plan.c.id)
     for row in connection.execute(query if keys is None else query.where(tables.plan.c.customer.in_(keys))).mappings():
         plans.setdefault(row["customer"], []).append(tables.noun_of(CustomerPlan, row))  # type: ignore[arg-type]
     named = select(tables.customer).order_by(tables.customer.c.id)
     for found in connection.execute(named if keys is None else named.where(tables.customer.c.id.in_(keys))):
-        yield Customer(id=found.id, name=found.name, plans=tuple(plans.get(found.id, ())))
+        fields = {name: getattr(found, name) for name in tables.CUSTOMER_FIELDS}
+        yield Customer(plans=tuple(plans.get(found.id, ())), **fields)
 
 
 def _changed(connection: Connection, noun: str, key: str) -> Iterator[Any]:
@@ -230,4 +301,4 @@ def _changed(connection: Connection, noun: str, key: str) -> Iterator[Any]:
 
 
 def _spoken(kind: type[Any]) -> str:
-    return {"AccessRequest": "access request"}.get(kind.__name__, kind.__name__.lower())
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()

@@ -1,14 +1,19 @@
 """Requests per second through the gateway, beside a bare aiohttp pass-through proxy, in one run.
 
 Three processes on this machine: a store, the proxy under test, and this client. Everything is on: token, location,
-policy, and a ledger that syncs before the first byte. Rounds alternate, so that a noisy machine is noisy for both; the
+policy, and a ledger that syncs before the first byte. Rounds alternate, so that a noisy machine is noisy for all; the
 figure to read is the ratio, the median over pairs of rounds. It grows with the number of clients at once, because
-those who wait at the same time share a sync.
+those who wait at the same time share a sync. How much of the machine was idle tells what limits: processors, or
+waiting.
+
+``BENCH_AGAINST`` names another checkout, whose gateway takes part as a third.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import statistics
@@ -17,84 +22,105 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import psutil
+import uvloop
 
 CLIENTS = (32, 128, 256)
 ROUNDS, ROUND_S = 7, 1.0
+AGAINST = os.environ.get("BENCH_AGAINST", "")
 BODY = b"x" * int(os.environ.get("BENCH_BODY_BYTES", "512"))
 
 
-Round = tuple[float, float]  # requests per second, microseconds of the proxy's CPU a request
+class Round(NamedTuple):
+    """Requests a second, microseconds of the proxy's CPU a request, and how much of all processors was idle."""
+
+    rate: float
+    cpu_us: float
+    idle: float
+
+
+class Proxy(NamedTuple):
+    """One that takes part."""
+
+    name: str
+    url: str
+    token: str
+    process: psutil.Process
 
 
 def main() -> None:
     """Measure and print."""
-    print("clients        bare     gateway   ratio of rates   bare µs   gateway µs   ratio of CPU   (to reach: 0.8)")
-    for clients, (bare, ours) in asyncio.run(_measure()).items():
-        rates = statistics.median(one[0] / other[0] for one, other in zip(ours, bare, strict=True))
-        cpu = statistics.median(other[1] / one[1] for one, other in zip(ours, bare, strict=True))
-        (bare_rate, bare_us), (our_rate, our_us) = map(_medians, (bare, ours))
-        print(
-            f"{clients:7} {bare_rate:9.0f}/s {our_rate:9.0f}/s {rates:16.2f} {bare_us:9.0f} {our_us:12.0f} {cpu:14.2f}"
-        )
+    print(
+        "clients  proxy          rate   ratio of rates   CPU a request   ratio of CPU   machine idle   (to reach: 0.8)"
+    )
+    for clients, found in uvloop.run(_measure()).items():
+        bare = found["bare"]
+        for name, rounds in found.items():
+            rates = statistics.median(one.rate / other.rate for one, other in zip(rounds, bare, strict=True))
+            cpu = statistics.median(other.cpu_us / one.cpu_us for one, other in zip(rounds, bare, strict=True))
+            rate, cpu_us, idle = (statistics.median(each) for each in zip(*rounds, strict=True))
+            print(f"{clients:7}  {name:8} {rate:8.0f}/s {rates:16.2f} {cpu_us:12.0f} us {cpu:14.2f} {idle:14.0%}")
 
 
-def _medians(rounds: list[Round]) -> Round:
-    return statistics.median(rate for rate, _ in rounds), statistics.median(cpu for _, cpu in rounds)
+async def _measure() -> dict[int, dict[str, list[Round]]]:
+    """For each number of clients the rounds through each proxy."""
+    here = Path(__file__).parents[2]
+    checkouts = {"gateway": here, **({"against": Path(AGAINST)} if AGAINST else {})}
+    with contextlib.ExitStack() as stack:
+        _, store = _start(stack, "store", "", here)
+        process, url = _start(stack, "bare", store, here)
+        proxies = [Proxy("bare", url, "none", process)]
+        for name, root in checkouts.items():
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            process, url = _start(stack, "gateway", json.dumps({"store": store, "folder": folder}), root)
+            proxies.append(Proxy(name, url, (Path(folder) / "token").read_text(), process))
+        found = {}
+        for clients in CLIENTS:
+            rounds: dict[str, list[Round]] = {proxy.name: [] for proxy in proxies}
+            for number in range(ROUNDS):
+                for proxy in proxies[:: -1 if number % 2 else 1]:
+                    rounds[proxy.name].append(await _load(proxy, clients))
+            found[clients] = rounds
+        return found
 
 
-async def _measure() -> dict[int, tuple[list[Round], list[Round]]]:
-    """For each number of clients the rounds through the bare proxy, and those through the gateway."""
-    with tempfile.TemporaryDirectory() as folder:
-        processes: list[subprocess.Popen[str]] = []
-        try:
-            store = _start(processes, "store", "")
-            bare = _start(processes, "bare", store)
-            gateway = _start(processes, "gateway", json.dumps({"store": store, "folder": folder}))
-            token = (Path(folder) / "token").read_text()
-            found = {}
-            for clients in CLIENTS:
-                pairs = [
-                    [
-                        await _load(url, token, psutil.Process(process.pid), clients)
-                        for url, process in ((bare, processes[1]), (gateway, processes[2]))
-                    ]
-                    for _ in range(ROUNDS)
-                ]
-                found[clients] = [one for one, _ in pairs], [other for _, other in pairs]
-            return found
-        finally:
-            for process in processes:
-                process.terminate()
-                process.wait(10)
-
-
-def _start(processes: list[subprocess.Popen[str]], role: str, argument: str) -> str:
-    process = subprocess.Popen([sys.executable, __file__, role, argument], stdout=subprocess.PIPE, text=True)
-    processes.append(process)
+def _start(stack: contextlib.ExitStack, role: str, argument: str, root: Path) -> tuple[psutil.Process, str]:
+    """A process with the code of a checkout, until the stack is left; and the address that it says."""
+    program = [sys.executable, str(root / "tests/bench/bench_proxy.py"), role, argument]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment)
+    stack.callback(process.wait, 10)
+    stack.callback(process.terminate)
     assert process.stdout is not None
-    return process.stdout.readline().strip()
+    return psutil.Process(process.pid), process.stdout.readline().strip()
 
 
-async def _load(url: str, token: str, proxy: psutil.Process, clients: int) -> Round:
-    headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": "10.20.0.5"}
+async def _load(proxy: Proxy, clients: int) -> Round:
+    headers = {"Authorization": f"Bearer {proxy.token}", "X-Forwarded-For": "10.20.0.5"}
     connector = aiohttp.TCPConnector(limit=clients)
     done, stop_at = 0, time.perf_counter() + ROUND_S
 
     async def worker(session: aiohttp.ClientSession) -> None:
         nonlocal done
         while time.perf_counter() < stop_at:
-            async with session.get(f"{url}/conversations/acme/7", headers=headers) as response:
+            async with session.get(f"{proxy.url}/conversations/acme/7", headers=headers) as response:
                 assert response.status == 200, response.status
                 assert await response.read() == BODY
                 done += 1
 
     async with aiohttp.ClientSession(connector=connector) as session:
-        began, cpu = time.perf_counter(), sum(proxy.cpu_times()[:2])
+        began, cpu_s, machine = time.perf_counter(), _cpu_s(proxy), psutil.cpu_times()
         await asyncio.gather(*(worker(session) for _ in range(clients)))
-        return done / (time.perf_counter() - began), (sum(proxy.cpu_times()[:2]) - cpu) / done * 1e6
+        took_s, cpu_s, after = time.perf_counter() - began, _cpu_s(proxy) - cpu_s, psutil.cpu_times()
+    idle_s = after.idle + after.iowait - machine.idle - machine.iowait
+    return Round(done / took_s, cpu_s / done * 1e6, idle_s / took_s / (psutil.cpu_count() or 1))
+
+
+def _cpu_s(proxy: Proxy) -> float:
+    return sum(proxy.process.cpu_times()[:2])
 
 
 async def _store() -> None:
@@ -151,13 +177,12 @@ async def _gateway(store: str, folder: Path) -> None:
     limits = LimitSettings(subject_concurrency=max(CLIENTS))  # they are all the same person
     door = world.settings.gateway.model_copy(update={"limits": limits})
     async with build(world.settings.model_copy(update={"gateway": door})) as gateway:
+        gc.freeze()  # as serve does
         print(f"http://127.0.0.1:{gateway.door_port}", flush=True)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    import uvloop
-
     from gateway import operations
 
     match sys.argv[1:]:

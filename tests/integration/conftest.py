@@ -13,7 +13,7 @@ import pytest
 from yarl import URL
 
 from gateway.app import Gateway, build
-from gateway.clock import SystemClock
+from gateway.clock import Clock, SystemClock
 from gateway.demo.stores import Addresses, sample_stores
 from gateway.demo.world import Person, World, make_world
 from gateway.ledger import LedgerReader
@@ -65,11 +65,17 @@ async def running(
     *,
     change: Callable[[Settings], Settings] = lambda settings: settings,
     reloads: bool = False,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Running]:
-    """Build a gateway over the sample world, with its settings changed if need be; reloading its file if asked to."""
-    world = make_world(directory, addresses, clock=SystemClock(), ports=(0, 0))
+    """Build a gateway over the sample world, with its settings changed if need be; reloading its file if asked to.
+
+    World and gateway follow the system's clock unless another one is given.
+    """
+    clock = clock or SystemClock()
+    world = make_world(directory, addresses, clock=clock, ports=(0, 0))
+    source = Source(world.config, os.environ) if reloads else None
     async with (
-        build(change(world.settings), source=Source(world.config, os.environ) if reloads else None) as gateway,
+        build(change(world.settings), clock=clock, source=source) as gateway,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as client,
     ):
         try:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.demo.identity_provider import AUDIENCE, ISSUER
 from gateway.demo.stores import Addresses
-from gateway.demo.world import PRIYA, SAM
+from gateway.demo.world import PRIYA, RAJ, SAM
 from gateway.identity import Revocation, Revoked
 from gateway.ledger import verify
 from gateway.settings import Settings
@@ -218,7 +218,7 @@ async def test_a_ledger_locked_by_somebody_else_is_503_and_recovers(site: Runnin
 
 async def test_each_answer_carries_its_decision_and_the_record_verifies(site: Running) -> None:
     """Permits, denials and refusals all name their decision; afterwards the ledger is whole."""
-    for person, path in ((SAM, PATH), (PRIYA, PATH), (SAM, "/a%2fb"), (None, PATH)):
+    for person, path in ((SAM, PATH), (RAJ, PATH), (SAM, "/a%2fb"), (None, PATH)):
         _, headers, _ = await site.ask(person, path)
         assert site.entry(headers["Residency-Decision"])["id"] == headers["Residency-Decision"]
     await asyncio.sleep(0.1)
@@ -239,7 +239,7 @@ async def test_the_control_listener_says_whether_it_would_decide(site: Running) 
 
 async def test_a_browser_gets_the_denial_as_a_page(site: Running) -> None:
     """A person sees a page with rule, decision and next steps."""
-    status, headers, body = await site.ask(PRIYA, PATH, headers={"Accept": "text/html,application/xhtml+xml"})
+    status, headers, body = await site.ask(RAJ, PATH, headers={"Accept": "text/html,application/xhtml+xml"})
     assert (status, headers["Content-Type"]) == (403, "text/html; charset=utf-8")
     assert b"outside-home" in body
     assert headers["Residency-Decision"].encode() in body

@@ -194,5 +194,6 @@ async def test_what_is_still_permitted_goes_on(tmp_path: Path, endless: Addresse
             close_ticket("CASE-5")(site.world)
             for _ in range(60):
                 assert await asyncio.wait_for(response.content.readany(), PATIENCE_S)
+            assert site.world.state.get(Grant, "G-1").why == "its cap is used up"
             [admission] = site.gateway.checkpoint.admissions
             assert admission.ended == ""

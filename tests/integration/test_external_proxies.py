@@ -262,12 +262,14 @@ async def proxy_of(name: str, directory: Path, *, store: int, control: int) -> A
 @asynccontextmanager
 async def listening(store: Store) -> AsyncIterator[int]:
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    for task in store.tasks:
-        if task:
-            task.cancel()
-    await asyncio.gather(*filter(None, store.tasks))
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in store.tasks:
+            if task:
+                task.cancel()
+        await asyncio.gather(*filter(None, store.tasks))
 
 
 @pytest.fixture(params=sorted(PROXIES))

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from gateway.demo.stores import Addresses
-from gateway.demo.world import PRIYA, SAM, Person
+from gateway.demo.world import RAJ, SAM, Person
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import LedgerReader
 from tests.integration.conftest import Running, running
@@ -71,7 +71,7 @@ async def _many(site: Running, count: int) -> None:
 async def test_a_denied_request_never_reaches_the_store(watched: tuple[Running, WatchfulStore]) -> None:
     """A denial is answered by the gateway alone."""
     site, store = watched
-    status, _, _ = await site.ask(PRIYA, PATH)
+    status, _, _ = await site.ask(RAJ, PATH)
     assert status == 403
     assert store.seen == []
 
@@ -86,7 +86,7 @@ async def test_no_byte_passes_when_the_decision_cannot_be_recorded(
         raise LedgerUnavailable("the disk is gone")
 
     monkeypatch.setattr(type(site.gateway.ledger), "append", fail)
-    for person in (SAM, PRIYA):
+    for person in (SAM, RAJ):
         status, headers, body = await site.ask(person, PATH)
         assert status == 503
         assert b"could not be written down" in body
@@ -97,7 +97,7 @@ async def test_no_byte_passes_when_the_decision_cannot_be_recorded(
 async def test_a_body_is_not_asked_for_before_the_decision(watched: tuple[Running, WatchfulStore]) -> None:
     """``Expect: 100-continue`` is answered only once the request is permitted."""
     site, _ = watched
-    assert b"403" in await _first_line(site, _upload(site, PRIYA))
+    assert b"403" in await _first_line(site, _upload(site, RAJ))
     assert b"100 Continue" in await _first_line(site, _upload(site, SAM))
 
 

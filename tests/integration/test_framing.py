@@ -15,7 +15,7 @@ import pytest
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader
+from gateway.ledger import Ledger, LedgerReader
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
 
@@ -126,6 +126,7 @@ async def test_what_two_parsers_could_cut_differently_is_refused(
     statuses, closed = await answers(site, raw(site, vector))
     assert len(statuses) == 1, statuses
     assert 400 <= statuses[0] < 500
+    assert (statuses[0] == 405) == (vector["expect"] == "405")
     assert closed
     assert store.begun == 0
     [entry] = decisions(site)
@@ -146,6 +147,27 @@ async def test_cut_after_its_head_it_is_never_a_whole_request(
     assert 200 not in statuses
     assert closed
     assert len(decisions(site)) == 1
+
+
+@pytest.mark.parametrize("vector", refused())
+async def test_body_found_wrong_while_the_decision_is_written_is_none_that_is_whole(
+    front: tuple[Running, CountingStore], vector: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then the end of the body has been read, and it must not look as if there had been none."""
+    site, store = front
+    append = Ledger.append
+
+    async def slowly(self: Ledger, *given: Any, **named: Any) -> int:
+        await asyncio.sleep(0.2)
+        return await append(self, *given, **named)
+
+    monkeypatch.setattr(Ledger, "append", slowly)
+    data = raw(site, vector)
+    at = data.find(b"\r\n\r\n") + 4
+    statuses, closed = await answers(site, *(part for part in (data[:at], data[at:]) if part))
+    assert store.whole == []
+    assert 200 not in statuses
+    assert closed
 
 
 def test_every_vector_is_looked_at() -> None:
@@ -219,3 +241,68 @@ async def test_what_follows_a_refusal_is_not_answered(front: tuple[Running, Coun
             assert statuses == [400]
             assert closed
     assert store.begun == 0
+
+
+def allow_of(answer: bytes) -> set[str]:
+    found = re.search(rb"\r\nAllow: ([^\r]*)\r\n", answer)
+    assert found is not None, answer
+    return set(found[1].decode().split(", "))
+
+
+async def first_answer(site: Running, data: bytes) -> bytes:
+    """All of what comes back until the gateway closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.gateway.door_port)
+    writer.write(data)
+    async with asyncio.timeout(PATIENCE_S):
+        got = await reader.read()
+    writer.close()
+    return got
+
+
+def asked(site: Running, line: str, *more: str) -> bytes:
+    """A request of somebody who may, up to its empty line."""
+    credentials = (f"Authorization: Bearer {site.world.token(SAM)}", f"X-Forwarded-For: {SAM.address}")
+    return "\r\n".join((line, "Host: gw.test", *credentials, *more, "", "")).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("TRACE /conversations/acme/7 HTTP/1.1", {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}),
+        ("PROPFIND /conversations/acme/7 HTTP/1.1", {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}),
+        ("TRACE /nowhere HTTP/1.1", {""}),
+        ("CONNECT store.test:443 HTTP/1.1", {""}),
+    ],
+)
+async def test_a_method_without_a_meaning_is_405_and_the_others_are_named(
+    front: tuple[Running, CountingStore], line: str, allowed: set[str]
+) -> None:
+    """RFC 9110 §15.5.6: with ``Allow``, which is empty where there is no route; on record, and the connection ends."""
+    site, store = front
+    got = await first_answer(site, asked(site, line))
+    assert got.startswith(b"HTTP/1.1 405 ")
+    assert allow_of(got) == allowed
+    [entry] = decisions(site)
+    assert (entry["effect"], entry["rule"], entry["method"]) == ("deny", "malformed", line.split()[0])
+    assert store.begun == 0
+
+
+async def test_what_cannot_be_read_stays_400_whatever_its_method(front: tuple[Running, CountingStore]) -> None:
+    """A method is complained about only where nothing worse is wrong."""
+    site, _ = front
+    for line in ("TRACE /conversations/acme/%2f HTTP/1.1", "PROPFIND /conversations/acme/%00 HTTP/1.1"):
+        assert (await first_answer(site, asked(site, line))).startswith(b"HTTP/1.1 400 ")
+    assert (await first_answer(site, asked(site, "TRACE / HTTP/1.1", "Content_Length: 3"))).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9", "1.2", "3.0", "1.10", "9.9"])
+async def test_a_version_that_is_not_spoken_is_refused_in_one_that_is(
+    front: tuple[Running, CountingStore], version: str
+) -> None:
+    """The status line names the version of the one who answers (RFC 9112 §2.3), and the connection ends."""
+    site, store = front
+    got = await first_answer(site, asked(site, f"GET /conversations/acme/7 HTTP/{version}"))
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in got
+    assert len(re.findall(rb"HTTP/\d\.\d \d{3} ", got)) == 1
+    assert (len(decisions(site)), store.begun) == (1, 0)

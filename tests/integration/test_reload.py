@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import reload
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
 from gateway.ledger import LedgerReader, Query
@@ -72,6 +73,16 @@ async def test_a_changed_file_is_noticed_by_itself(tmp_path: Path, stores: Addre
         async with asyncio.timeout(10):
             while site.gateway.engine is engine:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.05)
+
+
+async def test_a_start_reloads_nothing(tmp_path: Path, stores: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look is no change: nothing is put in force anew, and nothing is in the record."""
+    monkeypatch.setattr(reload, "LOOK_S", 0.05)
+    async with running(tmp_path / "world", stores, reloads=True) as site:
+        engine = site.gateway.engine
+        await asyncio.sleep(0.5)
+        assert site.gateway.engine is engine
+        assert acts(site) == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,8 +95,8 @@ async def test_a_request_hidden_in_a_body_is_never_one(
         hidden = f"GET /crm/acme/cases/SECRET HTTP/1.1\r\nHost: x{rest}".encode()
         for _ in range(4):
             first = head(site, RAJ, f"{method} /crm/delta/cases/1 HTTP/1.1", f"Content-Length: {len(hidden)}") + hidden
-            second = head(site, RAJ, "GET /crm/delta/cases/2 HTTP/1.1")
-            got = await said(site, first, until_s=0.3) + await said(site, second, until_s=0.3)
+            second = head(site, RAJ, "GET /crm/delta/cases/2 HTTP/1.1", "Connection: close")
+            got = await said(site, first, until_s=0.3) + await said(site, second, until_s=10.0)
             assert b"SECRET" not in got
             assert b"DATA OF /crm/delta/cases/2" in got
         assert not [line for line in seen if "SECRET" in line]
@@ -188,16 +189,17 @@ async def test_an_answer_shorter_than_announced_is_cut(
     tmp_path: Path, stores: Addresses, monkeypatch: pytest.MonkeyPatch, announced: int, outcome: str
 ) -> None:
     """An FTP site says one size and sends another: the client's connection breaks, so that nothing fills the rest."""
-    from gateway.proxy import ftp_store
+    from gateway.transfer import http_view
 
-    sized = ftp_store._headers
+    answer = http_view._answer
 
-    def announcing(values: dict[str, str]) -> object:
-        return sized(values | ({"Content-Length": str(announced)} if values.get("Content-Length") == "10" else {}))
+    def announcing(status: int, reason: str, headers: dict[str, str], chunks: Any) -> Any:
+        longer = {"Content-Length": str(announced)} if headers.get("Content-Length") == "10" else {}
+        return answer(status, reason, headers | longer, chunks)
 
     async with running(tmp_path / "world", stores) as site:
         assert (await site.ask(SAM, "/uploads/acme/short", method="PUT", data=b"0123456789"))[0] == 201
-        monkeypatch.setattr(ftp_store, "_headers", announcing)
+        monkeypatch.setattr(http_view, "_answer", announcing)
         asked = head(site, SAM, "GET /uploads/acme/short HTTP/1.1")
         got = await said(site, asked, asked)
         decision = next(line for line in got.split(b"\r\n") if line.startswith(b"Residency-Decision")).split(b": ")[1]
@@ -220,3 +222,36 @@ async def test_an_upload_that_breaks_off_leaves_no_file(site: Running) -> None:
     _, _, listing = await site.ask(SAM, "/uploads/acme")
     assert listing.count(b'"trace"') == 1
     assert not list(site.world.directory.parent.rglob(".partial-*"))
+
+
+LATIN = b'attachment; filename="Pr\xfcfbericht \x80\xff.pdf"'
+UTF8 = 'attachment; filename="Prüfbericht €.pdf"'.encode()
+BOTH = UTF8 + LATIN
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("value", [LATIN, UTF8, BOTH, b"\xed\xa0\x80", b"\xc0\xaf"])
+@pytest.mark.parametrize(
+    "rest", [b"Content-Length: 2\r\n\r\nok", b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"\r\nok"]
+)
+async def test_what_is_not_utf_8_in_a_head_is_passed_on_as_it_is(
+    tmp_path: Path, stores: Addresses, method: str, value: bytes, rest: bytes
+) -> None:
+    """In a header and in the reason, whether the answer is written at once or as it comes (RFC 9110 §5.5)."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            answer = b"HTTP/1.1 200 Tr\xe8s \xe2\x82\xac\r\nContent-Disposition: " + value + b"\r\n" + rest
+            writer.write(answer if method == "GET" else answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with running(tmp_path / "world", replace(stores, conversations=url)) as site:
+        got = await said(site, head(site, SAM, f"{method} /conversations/acme/7 HTTP/1.1", "Connection: close"))
+    server.close()
+    assert got.startswith(b"HTTP/1.1 200 Tr\xe8s \xe2\x82\xac\r\n")
+    assert b"\r\nContent-Disposition: " + value + b"\r\n" in got
+    assert got.count(b"Residency-Decision: ") == 1
+    assert (b"ok" in got.partition(b"\r\n\r\n")[2]) == (method == "GET")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from gateway import rooms
+from gateway.catalog import StoreResidence
+from gateway.catalog.residence import Address
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
 from gateway.errors import ConfigurationError
@@ -107,3 +111,32 @@ async def test_a_store_that_may_not_or_cannot_be_used_stops_the_start(
     with pytest.raises(ConfigurationError, match=said):
         async with running(tmp_path / "world", stores, change=crm(**changes)):
             pass
+
+
+async def test_a_resolver_that_lies_sends_no_protected_write_abroad(
+    tmp_path: Path, stores: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a place at home when the store is placed, and another when it is connected to (rebinding)."""
+    placed = StoreResidence._place
+
+    def place(self: StoreResidence, address: Address) -> str:
+        return "IN" if address.is_loopback else placed(self, address)
+
+    monkeypatch.setattr(rooms, "_resolve", lambda _host: ["10.0.0.5"])
+    monkeypatch.setattr(StoreResidence, "_place", place)
+    async with listening(OK, OK, OK) as raw:
+        async with running(tmp_path / "world", stores, change=crm(url=SecretStr(f"http://{raw.address}"))) as site:
+            writes = [
+                await site.ask(SAM, PATH, method="POST", data=b"secret"),
+                await site.ask(SAM, "/uploads/acme/x", method="PUT", data=b"secret"),
+            ]
+            for status, headers, answered in writes:
+                assert (status, json.loads(answered)["rule"]) == (503, "storage-home"), answered
+                assert site.entry(headers["Residency-Decision"])["effect"] == "permit"
+            assert raw.requests == []
+            assert not list(site.world.directory.parent.rglob("*secret*"))
+            assert (await site.ask(SAM, PATH))[0] == 200  # reading stores nothing
+            delta = PATH.replace("acme", "delta")
+            assert (await site.ask(SAM, delta, method="POST", data=b"theirs"))[0] == 200  # no plan
+            assert (await site.ask(SAM, PATH, method="POST", data=b"secret"))[0] == 503  # on a kept connection, too
+        assert [request.split()[0] for request in raw.requests] == [b"GET", b"POST"]

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from gateway.demo.stores import Addresses
-from gateway.demo.world import PRIYA, SAM, Person, revoke_grant
+from gateway.demo.world import PRIYA, RAJ, SAM, Person, revoke_grant
 from gateway.justification import Grant
 from gateway.settings import RouteSettings, Settings
 from tests.integration.conftest import Running, running
@@ -111,7 +111,7 @@ async def test_compressed_frames_pass_as_they_are(tmp_path: Path, live: Addresse
 @pytest.mark.parametrize(
     ("person", "action", "headers", "status", "rule"),
     [
-        (PRIYA, "read", {}, 403, "outside-home"),
+        (RAJ, "read", {}, 403, "outside-home"),
         (SAM, None, {}, 400, "malformed"),
         (SAM, "write", {"Origin": "https://evil.example"}, 400, "malformed"),
         (SAM, "write", {"Sec-WebSocket-Version": "8"}, 400, "malformed"),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.clock import SystemClock, parse_rfc3339, rfc3339
+from gateway.clock import SECOND_US, SteadyClock, SystemClock, parse_rfc3339, rfc3339
+from tests.world.clock import FakeClock
 
 LAST_US = 253_402_300_799_999_999  # the last microsecond of the year 9999
 
@@ -60,3 +61,41 @@ def test_system_clock_tells_microseconds_and_never_goes_back() -> None:
     clock = SystemClock()
     assert parse_rfc3339("2020-01-01T00:00:00Z") < clock.now_us() < parse_rfc3339("2120-01-01T00:00:00Z")
     assert clock.monotonic_s() <= clock.monotonic_s()
+
+
+def test_steady_clock_never_goes_back_and_loses_no_time() -> None:
+    """Somebody sets the machine's clock back: what has an end ends when it would have."""
+    clock = FakeClock()
+    steady = SteadyClock(clock)
+    began_us = steady.now_us()
+    clock.advance(10)
+    clock.jump(-3_600)
+    assert steady.now_us() == began_us + 10 * SECOND_US
+    clock.advance(100)
+    assert steady.now_us() == began_us + 110 * SECOND_US
+    clock.jump(+3_600)
+    clock.jump(+50)
+    assert steady.now_us() == clock.now_us() == began_us + 160 * SECOND_US
+
+
+def test_steady_clock_goes_on_from_an_instant_that_is_past() -> None:
+    """A restart under a clock that is behind prolongs nothing."""
+    clock = FakeClock()
+    floor_us = clock.now_us() + 5 * SECOND_US
+    steady = SteadyClock(clock, floor_us)
+    assert steady.now_us() == floor_us
+    clock.advance(1)
+    assert steady.now_us() == floor_us + SECOND_US
+
+
+@given(st.lists(st.tuples(st.sampled_from(["advance", "jump"]), st.integers(-5_000, 5_000)), max_size=30))
+def test_steady_clock_is_never_slower_than_the_monotonic_one(steps: list[tuple[str, int]]) -> None:
+    """Whatever happens to the wall clock, at least as much time has passed as truly did."""
+    clock = FakeClock()
+    steady = SteadyClock(clock)
+    before_us, before_s = steady.now_us(), clock.monotonic_s()
+    for step, seconds in steps:
+        clock.advance(abs(seconds)) if step == "advance" else clock.jump(seconds)
+        now_us, now_s = steady.now_us(), clock.monotonic_s()
+        assert now_us - before_us >= round((now_s - before_s) * SECOND_US) - 1
+        before_us, before_s = now_us, now_s

@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 import shutil
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from gateway.cli import cli
+from gateway.explanation import NOTHING_CITED
+from gateway.notification import Channel, NoticeType, notice
+from gateway.proxy.headers import ON_BEHALF_OF, REASON, TICKET
+from gateway.settings import NotificationSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+NOTIFICATIONS = (ROOT / "docs" / "notifications.md").read_text("utf-8")
+EXPORTS = (ROOT / "docs" / "exports.md").read_text("utf-8")
+FEEDS = (ROOT / "docs" / "feeds.md").read_text("utf-8")
+LEDGER = (ROOT / "docs" / "ledger.md").read_text("utf-8")
+SUPPORT_PLAN = (ROOT / "docs" / "support-plan.md").read_text("utf-8")
 
 
-def _commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def _commands(text: str) -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
-    inline = re.findall(r"`(residency-gateway [^`]+)`", README)
-    substituted = re.findall(r"\$\((residency-gateway [^)]+)\)", README)
+    inline = re.findall(r"`(residency-gateway [^`]+)`", text)
+    substituted = re.findall(r"\$\((residency-gateway [^)]+)\)", text)
     return [line for line in (*lines, *inline, *substituted) if line.startswith("residency-gateway")]
 
 
-@pytest.mark.parametrize("line", _commands())
-def test_each_command_of_the_readme_exists_with_its_options(line: str) -> None:
-    """A command that the README shows can be parsed by the command line."""
+PAGES = (README, SUPPORT_PLAN, LEDGER, EXPORTS, FEEDS)
+
+
+@pytest.mark.parametrize("line", [line for page in PAGES for line in _commands(page)])
+def test_each_command_of_the_documents_exists_with_its_options(line: str) -> None:
+    """A command that the README or a page shows can be parsed by the command line."""
     command: click.Command = cli
     words = shlex.split(line)[1:]
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command = command.commands[words.pop(0)]
-    assert command is not cli, line
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(click.Context(command), words.pop(0))
+        assert found, line
+        command = found
+    assert not isinstance(command, click.Group) or command.invoke_without_command, line
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("document", [README, SUPPORT_PLAN])
+def test_the_documents_say_how_a_ticket_is_cited(document: str) -> None:
+    """Each header in a table, and the ticket's in a line to copy."""
+    assert all(f"\n| `{header}" in document for header in (TICKET, REASON, ON_BEHALF_OF))
+    assert f'-H "{TICKET}: BUG-9"' in document
+    assert TICKET in NOTHING_CITED
+
+
+def test_notifications_are_documented_each_by_its_type() -> None:
+    """Whoever writes a channel's types finds all of them, and none that there is not."""
+    told = re.findall(r"^\| (`[a-z_`., ]+) \|", NOTIFICATIONS, re.MULTILINE)
+    assert {name for cell in told for name in re.findall(r"`([^`]+)`", cell)} == {kind.value for kind in NoticeType}
+
+
+def test_a_receiver_may_verify_as_the_documentation_says() -> None:
+    """The lines there, run as they stand, take what the gateway signs and nothing else."""
+    [lines] = re.findall(r"```python\n(.*?)```", NOTIFICATIONS, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(lines, names)
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    settings = NotificationSettings(name="a", url="https://h", secret=secret)
+    told = notice("access.requested", subject="R-1", customer="acme", summary="x", at_us=1)
+    now_us = time.time_ns() // 1_000
+    message, late = (Channel(settings).message(told, now_us=now_us - old_us) for old_us in (0, 400 * 1_000_000))
+    assert names["verified"](message.headers, message.body, secret)
+    assert not names["verified"](message.headers, message.body + b" ", secret)
+    assert not names["verified"](late.headers, late.body, secret)
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])

@@ -33,6 +33,9 @@ SMALLEST: Document = {
     "store": [{"name": "crm", "url": "http://127.0.0.1:9101", "country": "US"}],
     "route": [{"path": "/crm/{customer}/{rest...}", "store": "crm", "data_class": "case"}],
 }
+WITNESS: Document = {"kind": "witness", "url": "https://w", "key": "w.test/w1+0123abcd+BAAA"}
+HOOK: Document = {"name": "hook", "url": "https://h/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+NO_RECEIVERS = ("http://h", "https://", "https://u:p@h", "https://h:0", "https://[::1", "ftp://h", "https://h/ü", "h")
 
 
 def changed(change: Callable[[Document], object]) -> Document:
@@ -62,7 +65,7 @@ def problems(document: Document, environ: Mapping[str, str] | None = None) -> li
 
 def uncommented() -> Document:
     """The example with every commented-out key in force."""
-    return tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", EXAMPLE.read_text("utf-8")))
+    return tomllib.loads(re.sub(r"(?m)^# (?=[a-z_.]+ = |\[)", "", EXAMPLE.read_text("utf-8")))
 
 
 def keys_of(node: Any, prefix: str = "") -> set[str]:
@@ -71,7 +74,9 @@ def keys_of(node: Any, prefix: str = "") -> set[str]:
         return (
             {key for item in node for key in keys_of(item, prefix)} if node and isinstance(node[0], dict) else {prefix}
         )
-    if not isinstance(node, dict) or prefix.endswith(("methods", "credential")):
+    if not isinstance(node, dict) or prefix.endswith(
+        ("methods", "credential", "kinds", "severities", "customers", "handoff.fields")
+    ):
         return {prefix}
     return {key for name, item in node.items() for key in keys_of(item, f"{prefix}.{name}".lstrip("."))}
 
@@ -88,7 +93,8 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         section = section_in(field.annotation) if name != "credential" else None  # of its keys one excludes another
-        found |= fields_of(section, f"{prefix}{name}.") if section else {prefix + name: field.get_default()}
+        key = prefix + (field.alias or name)
+        found |= fields_of(section, f"{key}.") if section else {key: field.get_default()}
     return found
 
 
@@ -113,8 +119,7 @@ def test_commented_key_shows_its_default() -> None:
             continue
         node: Any = uncommented()
         for part in key.split("."):
-            node = node[part]
-            node = node[0] if isinstance(node, list) and isinstance(node[0], dict) else node
+            node = next(table[part] for table in (node if isinstance(node, list) else [node]) if part in table)
         assert (tuple(node) if isinstance(node, list) else type(default)(node)) == default, key
 
 
@@ -210,7 +215,9 @@ def test_settings_are_frozen() -> None:
         (lambda d: d["identity"]["issuer"][0].update(issuer=" x"), "identity.issuer[0].issuer: got ' x'; expected"),
         (lambda d: d["identity"]["issuer"][0].update(algorithms=["HS256"]), "identity.issuer[0].algorithms[0]: got"),
         (
-            lambda d: d["identity"]["issuer"].append(d["identity"]["issuer"][0] | {"vouches_for": ["customer"]}),
+            lambda d: d["identity"]["issuer"].append(
+                d["identity"]["issuer"][0] | {"vouches_for": ["customer"], "customers": ["acme"]}
+            ),
             "identity.issuer[1].issuer: got",
         ),
         (
@@ -227,6 +234,24 @@ def test_settings_are_frozen() -> None:
                 ]
             ),
             "identity.issuer[1].vouches_for: got 'service'; expected those of identity.issuer[0] alone",
+        ),
+        (
+            lambda d: d["identity"]["issuer"].append(
+                d["identity"]["issuer"][0] | {"issuer": "https://globex/", "vouches_for": ["customer"]}
+            ),
+            "identity.issuer[1].customers: is missing; expected whose users it may name",
+        ),
+        (
+            lambda d: d["identity"]["issuer"][0].update(vouches_for=["customer"], customers=[]),
+            "identity.issuer[0].customers: got an array; expected: tuple should have at least 1 item",
+        ),
+        (
+            lambda d: d["identity"]["issuer"][0].update(vouches_for=["customer"], customers=["Globex"]),
+            "identity.issuer[0].customers[0]: got 'Globex'; expected a name",
+        ),
+        (
+            lambda d: d["identity"]["issuer"][0].update(vouches_for=["personnel"], customers=["globex"]),
+            "identity.issuer[0].customers: is set for an issuer that vouches for no customer",
         ),
         (lambda d: d["store"].append(d["store"][0]), "store[1].name: got 'crm' a second time"),
         (lambda d: d["store"][0].update(url="gopher://x"), "store[0].url: got a value without a usable scheme"),
@@ -292,6 +317,23 @@ def test_settings_are_frozen() -> None:
             lambda d: d["store"][0].update(url="https://h", tls_server_name="a b"),
             "store[0].tls_server_name: got 'a b'; expected the name in the store's certificate",
         ),
+        *(
+            (lambda d, given=given: d["store"][0].update(**given), f"store[0].{said}")
+            for given, said in (
+                (
+                    {"ssh_key": "id"},
+                    "ssh_key: is set for a store that is not reached over SSH; expected an sftp:// url",
+                ),
+                ({"ssh_known_hosts": "k"}, "ssh_known_hosts: is set for a store that is not reached over SSH"),
+                ({"url": "sftp://u:p@h"}, "ssh_known_hosts: is missing; expected a known_hosts file"),
+                ({"url": "sftp://h", "ssh_known_hosts": "k", "ssh_key": "id"}, "url: names nobody to sign in as"),
+                ({"url": "sftp://u@h", "ssh_known_hosts": "k"}, "ssh_key: is there beside a password in the url, or"),
+                (
+                    {"url": "sftp://u:p@h", "ssh_known_hosts": "k", "ssh_key": "id"},
+                    "ssh_key: is there beside a password in the url, or neither is; expected one of them",
+                ),
+            )
+        ),
         (
             lambda d: d["store"][0].update(url="ftp://h", addresses=["h:21"]),
             "store[0].addresses: is set for a store that is not HTTP; expected an http:// or https:// url beside it",
@@ -322,6 +364,32 @@ def test_settings_are_frozen() -> None:
             lambda d: d["store"][0].update(credential={"bearer": 5}),
             'store[0].credential.bearer: got a value; expected { env = "NAME" }, { file = "path" }, or text',
         ),
+        *(
+            (lambda d, it=given: d.update(notification=[HOOK | it]), f"notification[0]{said}")
+            for given, said in (
+                *(({"url": url}, ": got a table; its url cannot be used; expected https://") for url in NO_RECEIVERS),
+                ({"url": "http://h", "unsafe_loopback": True}, ": got a table; its url cannot be used; expected"),
+                ({"url": 5}, ".url: got a value; expected: a valid string"),
+                (
+                    {"secret": "whsec_c2hvcnQ="},
+                    ": got a table; its secret cannot be used; expected whsec_ and 24 to 64",
+                ),
+                ({"secret": "x" * 32}, ": got a table; its secret cannot be used; expected whsec_ and 24 to 64"),
+                ({"secret": "whsec_" + "ü" * 32}, ": got a table; its secret cannot be used; expected whsec_"),
+                ({"secret": 5}, '.secret: got a value; expected { env = "NAME" }'),
+                ({"format": "email"}, ".format: got 'email'; expected: 'cloudevents' or 'slack'"),
+                ({"types": []}, ".types: got an array; expected: tuple should have at least 1 item"),
+                ({"types": ["Access.*"]}, ".types[0]: got 'Access.*'; expected the type of a notice"),
+                ({"timeout_s": 61}, ".timeout_s: got 61; expected: less than or equal to 60"),
+                ({"max_attempts": 0}, ".max_attempts: got 0; expected: greater than or equal to 1"),
+            )
+        ),
+        (
+            lambda d: d.update(notification=[{"name": "a", "url": "https://h"}]),
+            "notification[0]: got a table; it has no secret; expected one",
+        ),
+        (lambda d: d.update(notification=[HOOK, HOOK]), "notification[1].name: got 'hook' a second time"),
+        (lambda d: d.update(notices={"keep_s": 0}), "notices.keep_s: got 0; expected: greater than 0"),
         (lambda d: d["store"][0].update(breaker_failures=-1), "store[0].breaker_failures: got -1; expected: greater"),
         (lambda d: d["store"][0].update(connect_timeout_s=0), "store[0].connect_timeout_s: got 0; expected: greater"),
         (lambda d: d["store"][0].update(connect_timeout_s=float("nan")), "store[0].connect_timeout_s: got nan"),
@@ -407,6 +475,13 @@ SECRET = {"env": "SECRET"}
         lambda d: d["store"][0].update(credential={"bearer": {"text": CANARY}}),
         lambda d: d["store"][0].update(credential={"bearer": f"{CANARY}\n"}),
         lambda d: d["store"][0].update(credential={"bearer": SECRET, "header": SECRET}),
+        lambda d: d.update(notification=[HOOK | {"secret": SECRET}]),
+        lambda d: d.update(notification=[HOOK | {"secret": f"{CANARY}\n"}]),
+        lambda d: d.update(notification=[HOOK | {"secret": {"text": CANARY}}]),
+        lambda d: d.update(notification=[HOOK | {"url": SECRET}]),
+        lambda d: d.update(notification=[HOOK | {"url": f"http://h/{CANARY}"}]),
+        lambda d: d.update(notification=[HOOK | {"url": f"https://u:{CANARY}@h/"}]),
+        lambda d: d.update(notification=HOOK | {"url": f"https://h/{CANARY}"}),
         lambda d: d["store"][0].update(addresses=[SECRET]),
         lambda d: d["store"][0].update(name=SECRET),
         lambda d: d["store"].extend([{"name": SECRET, "url": "http://h", "country": "US"}] * 2),
@@ -456,6 +531,106 @@ def test_secret_is_in_no_repr() -> None:
         assert CANARY not in repr(node) + str(node)
 
 
+TRACKER: Document = {
+    "name": "jira",
+    "kind": "jira",
+    "pattern": "SEC-[0-9]+",
+    "url": "https://example.atlassian.net",
+    "fields": {"customers": "customfield_1"},
+    "kinds": {"Bug": "bug"},
+}
+HOME: Document = {"home_queues": ["us"]}
+HANDOFF: Document = {"handoff": {"fields": {"assignee": {"accountId": "us"}}}}
+PUSHING: Document = {"name": "pager", "kind": "webhook", "pattern": "PAGE-[0-9]+", "webhook_secret": "0123456789abcdef"}
+
+
+@pytest.mark.parametrize(
+    "tracker",
+    [
+        TRACKER,
+        TRACKER | {"url": "http://127.0.0.1:8080/jira"},
+        TRACKER | {"url": "http://[::1]:8080"},
+        TRACKER | {"url": "http://jira.internal", "unsafe_plain_http": True},
+        TRACKER | {"kind": "servicenow", "table": "sn_si_incident", "open": ["10"]},
+        TRACKER | {"customers": {"All": "*"}, "kinds": {"Incident": "security"}},
+        TRACKER
+        | {"home_queues": ["us"], "handoff": {"fields": {"assignee": {"accountId": "us"}, "labels": ["us", 1]}}},
+        TRACKER | {"kind": "servicenow", "home_queues": ["us"], "handoff": {"fields": {"assigned_to": ""}}},
+        PUSHING,
+        PUSHING | {"kinds": {"alert": "security"}, "fields": {"customers": "tenant.id"}},
+    ],
+)
+def test_tracker_that_can_be_used(tracker: Document) -> None:
+    """Each stands by itself."""
+    assert read(changed(lambda d: d.update(tracker=[tracker]))).tracker[0].name == tracker["name"]
+
+
+def without(key: str) -> Document:
+    return {name: value for name, value in TRACKER.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("tracker", "expected"),
+    [
+        (TRACKER | {"pattern": "SEC-["}, "pattern: got 'SEC-['; is no regular expression"),
+        (
+            TRACKER | {"pattern": "([A-Z]+)+-1"},
+            "pattern: got '([A-Z]+)+-1'; expected a pattern without repeated groups",
+        ),
+        (TRACKER | {"pattern": "([A-Z]+){9}"}, "pattern: got '([A-Z]+){9}'; expected a pattern without repeated"),
+        (
+            TRACKER | {"pattern": "(?=A)A"},
+            "pattern: got '(?=A)A'; expected a pattern without repeated groups, look-around",
+        ),
+        (TRACKER | {"pattern": "[A-Z]*"}, "pattern: got '[A-Z]*'; matches an empty id"),
+        (without("url"), "url: is missing; expected where the tracker answers"),
+        (TRACKER | {"url": "ftp://h"}, "url: got a value that is no usable address; expected https:// with a host"),
+        (TRACKER | {"url": "https://[h"}, "url: got a value that is no usable address"),
+        (TRACKER | {"url": f"https://u:{CANARY}@h"}, "url: holds credentials; expected them as credential"),
+        (TRACKER | {"url": "https://h/?a=b"}, "url: holds a query or a fragment"),
+        (TRACKER | {"url": "http://jira.internal"}, "url: got http://; expected https://"),
+        (TRACKER | {"url": "http://127.0.0.1.example.com"}, "url: got http://; expected https://"),
+        (without("fields"), "fields.customers: is missing; expected the field that says which customers"),
+        (TRACKER | {"fields": {"customers": "x", "titel": "y"}}, "fields.titel: unknown key; did you mean title?"),
+        (without("kinds"), "kinds: is missing; expected the tracker's words for support, security and bug"),
+        (TRACKER | {"kinds": {"Bug": "defect"}}, "kinds.Bug: got 'defect'; expected: 'support', 'security' or 'bug'"),
+        (TRACKER | {"kinds": {"Case": "support"}}, "severities: is missing, and kinds names support"),
+        (TRACKER | {"severities": {"High": 5}}, "severities.High: got 5; expected: less than or equal to 4"),
+        (TRACKER | {"customers": {"Acme": "Acme!"}}, "customers.Acme: got 'Acme!'; expected a name of small letters"),
+        (TRACKER | {"customers": {"All": "*"}}, "customers: maps to every customer, and no kind to security"),
+        (TRACKER | {"table": "incident"}, "table: is set for jira, which has none"),
+        (TRACKER | {"kind": "servicenow", "table": "sn_si_incident"}, "open: is missing; which values of the status"),
+        (TRACKER | {"kind": "servicenow", "table": "a/../b", "open": ["1"]}, "table: got 'a/../b'; expected the name"),
+        (TRACKER | {"timeout_s": 20, "max_age_s": 30}, "timeout_s: got 20; expected at most half of max_age_s (30)"),
+        (TRACKER | {"webhook_secret": "short"}, "webhook_secret: is shorter than 16 characters"),
+        (TRACKER | HANDOFF, "home_queues: is missing, and handoff is set; expected who holds a ticket there"),
+        (TRACKER | HOME | {"handoff": {"fields": {}}}, "handoff.fields: got a table; expected: dictionary should have"),
+        (TRACKER | HOME | {"handoff": {"fields": {"a": [float("nan")]}}}, "handoff.fields: holds inf or nan"),
+        (TRACKER | HOME | {"handoff": {}}, "handoff.fields: is missing; it has no default"),
+        (TRACKER | HOME | HANDOFF | {"kind": "servicenow"}, "handoff.fields.assignee: got a value that is no text"),
+        (
+            TRACKER | HOME | {"handoff": {"field": {}, "fields": {"a": 1}}},
+            "handoff.field: unknown key; did you mean fields?",
+        ),
+        (PUSHING | HANDOFF, "handoff: is set for a webhook, which is never asked"),
+        (PUSHING | {"webhook_secret": ""}, "webhook_secret: is missing; whoever pushes tickets has to sign"),
+        (PUSHING | {"url": "https://h"}, "url: is set for a webhook, which is never asked"),
+        (PUSHING | {"max_age_s": 5}, "max_age_s: is set for a webhook, which is never asked"),
+    ],
+)
+def test_fault_of_a_tracker_is_one_line(tracker: Document, expected: str) -> None:
+    """With the key, what came, and what was expected."""
+    [line] = problems(changed(lambda d: d.update(tracker=[tracker])))
+    assert line.startswith(f"tracker[0].{expected}")
+    assert CANARY not in line
+
+
+def test_trackers_have_names_and_patterns_of_their_own() -> None:
+    """An id belongs to one alone."""
+    found = problems(changed(lambda d: d.update(tracker=[TRACKER, TRACKER])))
+    assert [line.partition(": ")[0] for line in found] == ["tracker[1].name", "tracker[1].pattern"]
+
+
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just({"env": "SECRET"})
 )
@@ -474,7 +649,7 @@ def test_junk_at_any_key_is_refused_or_taken(key: str, junk: Any) -> None:
     node: Any = document
     *above, last = key.split(".")
     for part in above:
-        node = node.setdefault(part, [{}] if part == "site" else {})
+        node = node.setdefault(part, [{}] if part in ("site", "tracker") else {})
         node = node[0] if isinstance(node, list) else node
     node[last] = junk
     assert CANARY not in told(document)
@@ -493,8 +668,124 @@ def test_several_issuers_may_vouch_for_different_people() -> None:
     """One for personnel, one for services, and as many as there are customers."""
     raw = copy.deepcopy(SMALLEST)
     [first] = raw["identity"]["issuer"]
-    kinds = (["personnel"], ["service"], ["customer"], ["customer"])
+    vouching: tuple[Document, ...] = (
+        {"vouches_for": ["personnel"]},
+        {"vouches_for": ["service"]},
+        {"vouches_for": ["customer"], "customers": ["acme", "globex"]},
+        {"vouches_for": ["customer"], "customers": ["*"]},
+    )
     raw["identity"]["issuer"] = [
-        first | {"issuer": f"https://{number}/", "vouches_for": kind} for number, kind in enumerate(kinds)
+        first | {"issuer": f"https://{number}/"} | says for number, says in enumerate(vouching)
     ]
     assert len(read(raw).identity.issuer) == 4
+
+
+@pytest.mark.parametrize(
+    ("holder", "says"),
+    [
+        ({"kind": "file"}, "path: is missing; expected a file on another disk"),
+        ({"kind": "file", "path": "held", "url": "https://h"}, "url: is set for a holder of kind file"),
+        ({"kind": "file", "path": "held", "key": WITNESS["key"]}, "key: is set for a holder of kind file"),
+        ({"kind": "http", "url": "https://h", "path": "held"}, "path: is set for a holder of kind http"),
+        ({"kind": "http"}, "url: is missing; expected where it answers"),
+        ({"kind": "http", "url": "http://127.0.0.1/l"}, "url: got http://; expected https://"),
+        ({"kind": "http", "url": "ftp://h"}, "url: got a value that is no usable address"),
+        ({"kind": "http", "url": "https://u:p@h"}, "url: holds credentials"),
+        ({"kind": "http", "url": "https://h?a=b"}, "url: holds a query or a fragment"),
+        ({"kind": "http", "url": {"env": "NONE"}}, "the environment has no NONE"),
+        ({"kind": "witness", "url": "https://w"}, "key: is missing; expected the witness's verifier key"),
+        (WITNESS | {"key": "no key"}, "key: got 'no key'"),
+        (WITNESS | {"credential": {"basic": "a", "bearer": "b"}}, "expected exactly one of"),
+        (WITNESS | {"timeout_s": 31}, "timeout_s"),
+        ({"kind": "tape", "path": "held"}, "kind: got 'tape'"),
+        ({"kind": "file", "path": "held", "name": "state"}, "expected another name"),
+        ({"kind": "file", "path": "held", "colour": "red"}, "colour"),
+    ],
+)
+def test_fault_of_a_holder_is_one_line(holder: Document, says: str) -> None:
+    """It names the table and the key."""
+    found = told(changed(lambda d: d.update(ledger={"holder": [{"name": "away"} | holder]})))
+    [line] = found.splitlines()
+    assert line.startswith(f"{FILE}: ledger.holder[0]")
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("feed", "says"),
+    [
+        ({"kind": "file"}, "path: is missing; expected a file"),
+        ({"kind": "file", "path": "f", "url": "https://h"}, "url: is set for a feed of kind file; expected it only"),
+        ({"kind": "syslog"}, "addresses: is missing; expected where the receiver listens"),
+        ({"kind": "syslog", "addresses": ["logs"]}, "addresses[0]: got 'logs'; expected \"host:port\""),
+        ({"kind": "syslog", "addresses": ["l:1"], "tls_key": "k"}, "tls_certificate: is there without tls_key"),
+        ({"kind": "http", "url": "https://h"}, "secret: is missing; expected one"),
+        ({"kind": "http", "url": "https://h", "secret": CANARY}, "secret: cannot be used; expected whsec_"),
+        ({"kind": "http", "url": "http://h", "secret": HOOK["secret"]}, "url: got http://; expected https://"),
+        ({"kind": "http", "secret": HOOK["secret"]}, "url: is missing"),
+        ({"kind": "kafka", "addresses": ["k:1"], "credential": {"bearer": "b"}}, "credential: is no user:password"),
+        ({"kind": "kafka", "addresses": ["k:1"], "tls_server_name": "k"}, "tls_server_name: is set for a feed"),
+        (
+            {"kind": "nats", "addresses": ["n:1"], "credential": {"header": "X-A", "value": "b"}},
+            "credential: is a header; expected basic",
+        ),
+        (
+            {"kind": "nats", "addresses": ["n:1"], "credential": {"bearer": "b"}, "unsafe_plaintext": True},
+            "credential: would go over the line in the clear",
+        ),
+        ({"kind": "nats", "addresses": ["n:1"], "subject": "a b"}, "subject: got 'a b'; expected"),
+        ({"kind": "file", "path": "f", "from": "1"}, "from: got '1'; expected: 'now' or 'start'"),
+        ({"kind": "file", "path": "f", "format": "entry"}, "format: unknown key; expected one of"),
+        ({"kind": "pigeon"}, "kind: got 'pigeon'"),
+    ],
+)
+def test_fault_of_a_feed_is_one_line(feed: Document, says: str) -> None:
+    """It names the key, and says what was expected."""
+    [line] = told(changed(lambda d: d.update(feed=[{"name": "away"} | feed]))).splitlines()
+    assert line.startswith(f"{FILE}: feed[0].{says}")
+    assert CANARY not in line
+
+
+def test_feeds_have_names_and_files_of_their_own() -> None:
+    """Two that share one would tread on each other."""
+    feed = {"name": "copy", "kind": "file", "path": "f"}
+    assert told(changed(lambda d: d.update(feed=[feed, feed | {"name": "b", "path": "g"}]))) == ""
+    twice = told(changed(lambda d: d.update(feed=[feed, feed])))
+    assert "feed[1].name: got 'copy' a second time" in twice
+    assert "feed[1].path: got 'f' a second time" in twice
+
+
+def test_holders_are_named_once_and_may_be_plain_where_that_is_said() -> None:
+    """So that messages say which."""
+    plain = {"name": "away", "kind": "http", "url": "http://h/l", "unsafe_plain_http": True}
+    assert told(changed(lambda d: d.update(ledger={"holder": [plain, WITNESS | {"name": "w"}]}))) == ""
+    twice = told(changed(lambda d: d.update(ledger={"holder": [plain, WITNESS | {"name": "away"}]})))
+    assert "ledger.holder[1].name: got 'away' a second time" in twice
+
+
+@pytest.mark.parametrize(
+    ("keys", "beside"),
+    [
+        ("state/keys.db", "ledger.path"),
+        ("state/keys/keys.db", "ledger.path"),
+        ("./keys/../state/keys.db", "ledger.path"),
+        ("other/keys.db", "state.url"),
+    ],
+)
+def test_keys_of_pseudonyms_beside_what_is_backed_up_are_refused(keys: str, beside: str) -> None:
+    """A key in a backup is not destroyed."""
+    on = {"pseudonymise": True, "subject_keys": keys}
+    found = told(changed(lambda d: d.update(ledger=on, state={"url": "sqlite:///other/gateway.db"})))
+    assert f"ledger.subject_keys: is in the directory of {beside}, and would be in its backups" in found
+    assert told(changed(lambda d: d.update(ledger=on | {"pseudonymise": False}))) == ""
+
+
+@pytest.mark.parametrize("ledger", [{}, {"path": "ledger.db"}, {"subject_keys": "/srv/keys/k.db"}])
+def test_keys_of_pseudonyms_apart_are_sound(ledger: Document) -> None:
+    """As they are unless a path is given, too."""
+    assert told(changed(lambda d: d.update(ledger={"pseudonymise": True} | ledger))) == ""
+
+
+def test_ledger_is_called_after_its_node() -> None:
+    """Unless it has a name."""
+    assert read(SMALLEST).ledger_origin == "gateway-1/ledger"
+    assert read(changed(lambda d: d.update(ledger={"origin": "acme/audit"}))).ledger_origin == "acme/audit"

@@ -15,10 +15,12 @@ from gateway.catalog import Customer, CustomerPlan, Customers
         ([("US", "CA"), ("US", "IE")], {"US"}),
         ([("US",), ("IE",)], set()),
         ([()], {"US", "IE"}),
+        ([("US", "PR")], {"US", "PR"}),
+        ([("US", "PR"), ()], {"US"}),
     ],
 )
 def test_common_home_is_what_every_plan_shares(homes: list[tuple[str, ...]], expected: set[str]) -> None:
-    """The intersection, within the configured home; a plan that names none takes the configured one."""
+    """The intersection; what a plan lists is its home, and one that names none takes the configured one."""
     customers = Customers()
     assert customers.common_home(frozenset({"US", "IE"})) == {"US", "IE"}
     for number, home in enumerate(homes):

@@ -107,3 +107,33 @@ def test_store_that_was_never_located_is_not_home() -> None:
 def test_reason_names_what_puts_a_store_outside(country: str, resolved: list[str], why: str) -> None:
     """An operator is told what to change."""
     assert why in residence(country, resolved).why_not_home("crm", HOME)
+
+
+@pytest.mark.parametrize(
+    ("address", "home"),
+    [
+        ("8.8.8.8", True),
+        ("10.0.0.1", True),
+        ("::1", True),
+        ("1.1.1.1", False),
+        ("4.4.4.4", False),
+        ("::ffff:8.8.8.8", True),
+        ("::ffff:1.1.1.1", False),  # the same place in another spelling
+        ("2002:101:101::", False),  # what leads through a relay is nowhere
+        ("2001:0:808:808::1", False),
+        ("", False),
+        ("fe80::1%eth0", True),
+        ("not an address", False),
+    ],
+)
+def test_a_peer_is_home_only_as_it_is_found(address: str, home: bool) -> None:
+    """Whatever the store's name resolved to when that was asked."""
+    assert residence("US", ["8.8.8.8"]).is_peer_home("crm", address, HOME) is home
+    assert not residence("IN", ["8.8.8.8"]).is_peer_home("crm", address, HOME)
+    assert not residence("US", ["8.8.8.8"]).is_peer_home("other", address, HOME)
+
+
+@pytest.mark.parametrize("wrapped", ["::ffff:1.1.1.1", "2002:101:101::", "2001:0:808:808::1"])
+def test_a_name_that_resolves_to_a_wrapped_address_abroad_is_not_home(wrapped: str) -> None:
+    """None of these is private, although Python says so of some."""
+    assert not residence("US", [wrapped]).is_home("crm", HOME)

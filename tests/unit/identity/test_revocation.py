@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.identity import Kind, Principal, Revocations
+from gateway.identity import Kind, Principal, Revocation, Revocations, Revoked
 
 ISSUER = "https://login.example.com/"
 
@@ -70,3 +72,23 @@ def test_revocation_knows_every_spelling_of_a_subject() -> None:
     revocations.revoke_subject("Zoe\u0308")
 
     assert revocations.is_revoked(principal("Zo\u00eb"))
+
+
+def test_what_is_taken_back_leaves_the_others_in_force() -> None:
+    """Only that one: of a person revoked twice, and of a token, the other word still counts."""
+    revocations = Revocations()
+    weak = Revocation("weak", Revoked.SUBJECT, "priya", "", 1, issued_until_us=10_000_000)
+    for_good = Revocation("good", Revoked.SUBJECT, "priya", ISSUER, 2)
+    token = Revocation("token", Revoked.TOKEN, "t1", "", 3)
+    for revoked in (weak, for_good, token):
+        revocations.put(revoked)
+    for revoked in (token, for_good):
+        assert revocations.is_revoked(principal(token_id="t1"))
+        revocations.put(replace(revoked, revoked_us=0))
+    assert not revocations.is_revoked(principal())
+    assert revocations.is_revoked(principal(issued_at_s=10))
+    revocations.put(replace(weak, revoked_us=0))
+    revocations.put(replace(weak, revoked_us=0))
+    assert not revocations.is_revoked(principal(issued_at_s=10))
+    revocations.put(for_good)
+    assert revocations.is_revoked(principal())

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.acts.steward import GATEWAY
 from gateway.errors import KeySetUnavailable, Unauthenticated
 from gateway.identity import Kind, Principal, TokenVerifier
+from gateway.identity.claims import RESERVED, RESERVED_PREFIXES
+from gateway.justification import QUEUE_AT_HOME
+from gateway.trackers.deliveries import ACTOR
 from tests.world.clock import NOW_S
 from tests.world.tokens import (
     ABSENT,
@@ -282,3 +286,67 @@ async def test_an_issuer_vouches_only_for_those_it_was_configured_for(
         return
     with pytest.raises(Unauthenticated, match="may not vouch for"):
         await established(world, **changes)
+
+
+@pytest.mark.parametrize(
+    ("customers", "accepted"), [(["globex"], False), (["globex", "acme"], True), (["*"], True), (["acm"], False)]
+)
+async def test_an_issuer_names_users_of_its_own_customers_alone(customers: list[str], accepted: bool) -> None:
+    """Globex's identity provider makes nobody a user of acme, whatever its tokens say."""
+    world = IdentityWorld(issuer=issuer_settings(vouches_for=["customer"], customers=customers))
+    if accepted:
+        assert (await established(world, customer="acme")).customer == "acme"
+        return
+    with pytest.raises(Unauthenticated, match="names a customer whom its issuer may not vouch for"):
+        await established(world, customer="acme")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("pri\u200bya", "pri\u00adya", "pri\u034fya", "pri\u115fya", "pri\u17b4ya", "pri\u180bya", "pri\u3164ya"),
+        *("priya\ufe0f", "priya\uffa0", "priya\ufff8", "pri\U0001bca0ya", "pri\U000e0041ya", "pri\u2800ya"),
+        "pri\u0345ya",
+        *("pri\nya", "pri\x1bya", "pri\x9bya", "pri\u202eya", "pri\u2028ya"),
+    ],
+    ids=ascii,
+)
+async def test_subject_with_what_does_not_show_is_refused(world: IdentityWorld, subject: str) -> None:
+    """It would look like somebody else's."""
+    with pytest.raises(Unauthenticated, match="sub is not a name"):
+        await established(world, sub=subject)
+
+
+async def test_names_of_all_scripts_are_names(world: IdentityWorld) -> None:
+    """An iota below a letter that has a place for one is a part of it."""
+    for subject in ("\u1fb3", "Zoë", "प्रिया", "שרה", "李娜", "o'neil@example.com"):
+        assert (await established(world, sub=subject)).subject == subject
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("gateway", "Gateway", "GATEWAY", "\uff47ateway", "gateway:node-1", "us-queue", "US-Queue"),
+        *("tracker:jira", "Tracker:x", "operator:root", "OPERATOR:"),
+        "~" + "A-z_0123456789abcdefgh",
+    ],
+    ids=ascii,
+)
+async def test_subject_that_the_system_itself_has_is_refused(world: IdentityWorld, subject: str) -> None:
+    """Nobody acts under the gateway's own name, nor holds all that waits in the queue; nor does a tool."""
+    with pytest.raises(Unauthenticated, match="reserved for the gateway"):
+        await established(world, sub=subject)
+    with pytest.raises(Unauthenticated, match="reserved for the gateway"):
+        await established(world, act={"sub": subject})
+
+
+async def test_names_that_only_begin_like_a_reserved_one_are_names(world: IdentityWorld) -> None:
+    """Whoever is called so is somebody."""
+    for subject in ("gateways", "gateway-tester", "us-queue-2", "trackers", "operator", "~ana", "~" + 23 * "a"):
+        assert (await established(world, sub=subject)).subject == subject
+
+
+def test_whatever_the_system_acts_as_is_reserved() -> None:
+    """Held against where it does."""
+    assert {GATEWAY.name, QUEUE_AT_HOME} <= {*RESERVED}
+    assert ACTOR in RESERVED_PREFIXES

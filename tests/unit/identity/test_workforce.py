@@ -76,3 +76,21 @@ def test_directory_that_broke_later_leaves_the_old_one(tmp_path: Path) -> None:
     path.write_text('priya = "US"')
     assert workforce.reload_if_changed()
     assert (workforce.country("priya"), workforce.problem) == ("US", "")
+
+
+@pytest.mark.parametrize("typed", ["Priya", "PRIYA", " priya", "priya\u200b", "ｐriya"])
+def test_name_that_somebody_typed_is_found_in_any_spelling(tmp_path: Path, typed: str) -> None:
+    """Who is at the door has the one spelling of the token alone."""
+    (tmp_path / "w.toml").write_text('priya = "IN"')
+    workforce = Workforce(tmp_path / "w.toml")
+    assert (workforce.country_of(typed), workforce.country(typed)) == ("IN", "")
+
+
+def test_spellings_of_one_name_work_in_one_country(tmp_path: Path) -> None:
+    """Two countries are refused; the same twice is not."""
+    path = tmp_path / "w.toml"
+    path.write_text('priya = "IN"\nPriya = "IN"')
+    assert Workforce(path).country_of("PRIYA") == "IN"
+    path.write_text('priya = "IN"\nPriya = "US"')
+    with pytest.raises(ConfigurationError, match="'Priya' and 'priya' are spellings of one name"):
+        Workforce(path)

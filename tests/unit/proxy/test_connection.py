@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,3 +249,69 @@ async def test_an_idle_connection_that_the_store_closed_is_not_used() -> None:
         await asyncio.sleep(0.05)
         assert await received(await store.exchange(asking("POST"))) == b"ok"
         assert raw.connections == 2
+
+
+@contextlib.contextmanager
+def unasked(first: bytes, later: bytes) -> Iterator[tuple[str, threading.Event]]:
+    """A store that answers each connection's first request, and then says more; its url, and when it has done so."""
+    said = threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as open_:
+            while True:
+                wire = open_.enter_context(listener.accept()[0])
+                wire.recv(10_000)
+                wire.sendall(first if not said.is_set() else OK)
+                if not said.is_set():
+                    time.sleep(0.05)
+                    wire.sendall(later)
+                    said.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", said
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [("GET", OK), ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 44\r\n\r\n"), ("GET", b"HTTP/1.1 304 X\r\n\r\n")],
+    ids=["an answer", "a body to HEAD", "a body to 304"],
+)
+def test_what_arrived_unread_is_not_the_next_answer(
+    run: Callable[[Coroutine[Any, Any, None]], None], asked: str, first: bytes, method: str
+) -> None:
+    """The event loop is busy when it comes, and the next request goes out before it is read: on a new connection."""
+
+    async def exchanges(url: str, said: threading.Event) -> None:
+        async with facing(url, read_timeout_s=2.0) as store:
+            await received(await store.exchange(asking(asked)))
+            said.wait(5.0)  # blocks the loop, on purpose
+            assert await received(await store.exchange(asking(method))) == b"ok"
+
+    with unasked(first, FORGED) as (url, said):
+        run(exchanges(url, said))
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_an_end_that_was_not_seen_yet_is_not_written_to(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    """So that what may not be sent twice is sent once, and answered."""
+
+    async def exchanges() -> None:
+        async with raw_store(OK, OK) as (raw, store):
+            assert await received(await store.exchange(asking())) == b"ok"
+            [task] = raw.tasks
+            task.cancel()
+            await asyncio.sleep(0)  # it closes, and nothing here has been read since
+            await asyncio.sleep(0)
+            assert await received(await store.exchange(asking("POST"))) == b"ok"
+            assert raw.connections == 2
+
+    run(exchanges())

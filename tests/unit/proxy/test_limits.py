@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.identity import Kind, Principal
 from gateway.proxy import limits
-from gateway.proxy.limits import Places, SubjectLimits, neighbourhood
+from gateway.proxy.limits import Places, SubjectLimits, Turn, neighbourhood
 from gateway.settings import LimitSettings
 from tests.world.clock import FakeClock
 
@@ -123,8 +124,29 @@ def test_subjects_with_a_full_bucket_are_forgotten(monkeypatch: pytest.MonkeyPat
     for number in range(100):
         assert found.enter(number) is None
         clock.advance(0.5)
-    assert len(found._full_at_s) <= 11
+    assert len(found._rate._full_at_s) <= 11
     assert found.enter(99) is not None
+
+
+def test_turn_is_given_back_at_the_end_whatever_happens() -> None:
+    """Also where the request failed after it was let in."""
+    found, sam = subject_limits(FakeClock(), concurrency=1), Principal("sam", "idp", Kind.PERSONNEL, frozenset())
+    with pytest.raises(OSError, match="disk"), Turn(found) as turn:
+        assert turn.take(sam) == ""
+        raise OSError("the disk is full")
+    assert len(found._places) == 0
+
+
+def test_turn_that_is_not_to_be_had_says_when_to_come_back_and_takes_nothing() -> None:
+    """Whole seconds, rounded up; the one that holds the place keeps it."""
+    clock = FakeClock()
+    found, sam = subject_limits(clock, rate=0.4, burst=1), Principal("sam", "idp", Kind.PERSONNEL, frozenset())
+    with Turn(found) as first, Turn(found) as second:
+        assert first.take(sam) == ""
+        assert "try again in 3 s" in second.take(sam)
+        assert (first.retry_after_s, second.retry_after_s) == (0, 3)
+        assert len(found._places) == 1
+    assert len(found._places) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.proxy.addresses import AVOIDED_S, Addresses
-from gateway.proxy.store import StoreUnreachable
+from gateway.proxy.store import StoreElsewhere, StoreUnreachable
 from tests.world.raw_store import OK, asking, closing, facing, listening, received
 
 A, B, C = ("a", 1), ("b", 1), ("c", 1)
@@ -159,3 +159,27 @@ async def test_what_went_out_is_not_sent_to_another_address() -> None:
             with pytest.raises(StoreUnreachable):
                 await store.exchange(asking("POST", body=body()))
         assert (len(first.requests), len(second.requests)) == (1, 0)
+
+
+async def test_what_may_not_go_to_where_a_connection_leads_does_not_go() -> None:
+    """Neither on a new connection nor on one that was kept, with a body or without; the connection is closed."""
+    peers: list[str] = []
+
+    def admits(peer: str) -> bool:
+        peers.append(peer)
+        return False
+
+    async with listening(OK, OK) as raw, facing("http://crm.test", addresses=[raw.address]) as store:
+        for kept in (False, True):
+            if kept:
+                assert await received(await store.exchange(asking())) == b"ok"
+            before = raw.connections
+            with pytest.raises(StoreElsewhere) as refused:
+                await store.exchange(asking("POST", body=body())._replace(admits=admits))
+            assert refused.value.status == 503
+            assert raw.connections == before + (not kept)
+        assert len(raw.requests) == 1
+        assert peers == ["127.0.0.1"] * 2
+        incoming = await store.exchange(asking()._replace(admits=lambda peer: peer == "127.0.0.1"))
+        assert await received(incoming) == b"ok"
+        assert raw.connections == 3

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.proxy.store import StoreUnreachable
 from gateway.proxy.store_credential import StoreCredential
 from gateway.settings import StoreSettings, parse
 from tests.world.raw_store import OK, asking, facing, listening, raw_store, received
@@ -104,15 +105,35 @@ async def test_no_answer_hands_the_credential_on(tmp_path: Path) -> None:
 
 
 async def test_a_client_is_not_asked_for_the_gateways_credential(tmp_path: Path) -> None:
-    """A browser would put the store's question to whoever sits before it."""
+    """A browser would put the store's question to whoever sits before it, who cannot answer: it is a bad gateway."""
     asks = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=x\r\nContent-Length: 2\r\n\r\nno"
     given = settings(tmp_path, {"header": "X-Api-Key", "value": SECRET})
     async with raw_store(asks, credential=given.credential) as (_, store):
-        incoming = await store.exchange(asking())
-        assert (await received(incoming), list(incoming.headers)) == (b"no", ["Content-Length"])
+        with pytest.raises(StoreUnreachable, match="the store crm refused the gateway's credential") as refused:
+            await store.exchange(asking())
+        assert (refused.value.status, SECRET in str(refused.value)) == (502, False)
     async with raw_store(asks) as (_, store):
         incoming = await store.exchange(asking())
         assert (await received(incoming), "WWW-Authenticate" in incoming.headers) == (b"no", True)
+
+
+async def test_a_client_with_credentials_of_its_own_is_told_that_they_were_refused(tmp_path: Path) -> None:
+    """Where its ``Authorization`` crossed beside the gateway's header, a 401 may be about either."""
+    given = settings(tmp_path, {"header": "X-Api-Key", "value": SECRET})
+    async with raw_store(REFUSED, credential=given.credential) as (_, store):
+        incoming = await store.exchange(asking(Authorization="Basic x"))
+        assert (incoming.status, await received(incoming)) == (401, b"no")
+
+
+async def test_a_refused_credential_opens_no_circuit_and_leaks_no_connection(tmp_path: Path) -> None:
+    """The store is there; the next request goes out on the same connection."""
+    given = settings(tmp_path, {"bearer": SECRET})
+    async with raw_store(*[REFUSED] * 4, OK, credential=given.credential, breaker_failures=1) as (raw, store):
+        for _ in range(4):
+            with pytest.raises(StoreUnreachable):
+                await store.exchange(asking())
+        assert await received(await store.exchange(asking())) == b"ok"
+        assert raw.connections == 1
 
 
 async def test_a_changed_file_is_taken_up(tmp_path: Path) -> None:
@@ -123,7 +144,8 @@ async def test_a_changed_file_is_taken_up(tmp_path: Path) -> None:
     async with raw_store(OK, REFUSED, OK, credential=given.credential) as (raw, store):
         await received(await store.exchange(asking()))
         file.write_text("newer\n")
-        assert await received(await store.exchange(asking())) == b"no"
+        with pytest.raises(StoreUnreachable):
+            await store.exchange(asking())
         assert await received(await store.exchange(asking())) == b"ok"
         shown = [request.partition(b"Bearer ")[2].strip() for request in raw.requests]
         assert shown == [b"old", b"old", b"newer"]

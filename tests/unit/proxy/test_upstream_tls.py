@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from gateway.errors import ConfigurationError
 from gateway.proxy import file_changes
 from gateway.proxy.store import StoreUnreachable
-from gateway.proxy.upstream_tls import UpstreamTls
+from gateway.proxy.upstream_tls import UpstreamTls, require_files
 from gateway.settings import StoreSettings
 from tests.world.certificates import Authority
 from tests.world.raw_store import OK, RawStore, Script, asking, closing, facing, listening, received
@@ -120,6 +121,32 @@ def test_a_file_that_cannot_be_used_stops_the_start(files: dict[str, str], said:
     (tmp_path / "junk").write_text("junk")
     with pytest.raises(ConfigurationError, match=said):
         UpstreamTls(configured(**{key: tmp_path / name for key, name in files.items()}), "crm.test")
+
+
+def test_each_file_that_cannot_be_used_has_its_own_line(authority: Authority, tmp_path: Path) -> None:
+    """Of every store at once: authority, certificate, key, and two that do not belong together."""
+    certificate = authority.client({"CN": "gateway"})[0].rename(tmp_path / "first.pem")
+    other = authority.client({"CN": "other"})[1]
+    encrypted = tmp_path / "encrypted.key"
+    loaded = serialization.load_pem_private_key(other.read_bytes(), None)
+    secret = serialization.BestAvailableEncryption(b"x")
+    encrypted.write_bytes(loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, secret))
+    (tmp_path / "junk").write_text("junk")
+    wrong = [
+        configured(tls_ca=tmp_path / "none", tls_certificate=tmp_path / "junk", tls_key=tmp_path / "junk"),
+        configured(tls_certificate=certificate, tls_key=other),
+        configured(tls_certificate=certificate, tls_key=encrypted),
+        configured(tls_ca=authority.path),
+        configured(tls_ca=tmp_path / "none").model_copy(update={"url": SecretStr("http://crm.test")}),
+    ]
+    with pytest.raises(ConfigurationError) as refused:
+        require_files(wrong)
+    assert [line.split()[2] for line in refused.value.problems] == [
+        *("tls_ca", "tls_certificate", "tls_key"),
+        "tls_certificate",
+        "tls_key",
+    ]
+    assert all(line.count("\n") == 0 and "cannot be used" in line for line in refused.value.problems)
 
 
 async def test_newer_files_are_taken_into_use(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.identity import Kind, Principal, Revocations
 from gateway.justification import Desk, Justification, Ticket, TicketKind, Usage
 from gateway.storage import StateFollower, StateStore, follower
 from tests.unit.storage.conftest import Opener
-from tests.unit.storage.nouns import ACME, NOUNS, REVOCATION
+from tests.unit.storage.nouns import ACME, GRANT, NOTICE, NOUNS, REVOCATION, TICKET, USAGE
 from tests.world.clock import FakeClock
 
 STALE_S = 5.0
@@ -71,8 +72,8 @@ def test_everything_is_loaded_into_its_room(world: World, store: StateStore) -> 
     store.put(*NOUNS)
     world.follower.load()
     assert world.customers.get("acme") == ACME
-    assert [world.desk.ticket("CASE-5"), *world.desk.grants()] == [NOUNS[1], NOUNS[3]]
-    assert world.desk.usage("G-1") == NOUNS[5]
+    assert [world.desk.ticket("CASE-5"), *world.desk.grants()] == [TICKET, GRANT]
+    assert world.desk.usage("G-1") == USAGE
     assert world.revocations.is_revoked(WHO)
     assert (world.follower.fresh, world.follower.problem) == (True, "")
 
@@ -96,6 +97,30 @@ async def test_poll_brings_what_changed(world: World, open_store: Opener) -> Non
     await world.follower.poll()
     assert not world.justify().incident
     assert world.revocations.is_revoked(WHO)
+
+
+async def test_polls_come_one_after_the_other(world: World, store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that reads late never covers what a later one brought: a revoked grant stays revoked."""
+    world.follower.load()
+    store.put(INCIDENT)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(since: int) -> tuple[int, list[Any]]:
+        found = store.changes(since)
+        reading.set()
+        go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(world.store, "changes", slow, raising=False)
+    first = asyncio.ensure_future(world.follower.poll())
+    await asyncio.to_thread(reading.wait, 10)
+    store.put(replace(INCIDENT, closed_us=9))
+    monkeypatch.setattr(world.store, "changes", store.changes, raising=False)
+    second = asyncio.ensure_future(world.follower.poll())
+    await asyncio.sleep(0.05)
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert not world.justify().incident
 
 
 async def test_poll_reads_each_change_once(world: World, store: StateStore) -> None:
@@ -273,3 +298,17 @@ async def test_a_database_that_was_put_in_its_place_is_not_taken_for_it(
     await world.follower.poll()
     assert "removed or replaced" in world.follower.problem
     assert (world.follower.fresh, world.justify().incident) == (False, False)
+
+
+async def test_a_notice_wakes_who_delivers_it_and_judges_nothing_again(world: World, store: StateStore) -> None:
+    """It changes nothing that a decision rests on."""
+    world.follower.load()
+    heard: list[str] = []
+    world.follower.changed = lambda: heard.append("changed")
+    world.follower.noticed = lambda: heard.append("noticed")
+    store.put(NOTICE)
+    await world.follower.poll()
+    assert heard == ["noticed"]
+    store.put(INCIDENT, replace(NOTICE, id="n-2"))
+    await world.follower.poll()
+    assert heard == ["noticed", "changed", "noticed"]

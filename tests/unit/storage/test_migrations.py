@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
@@ -19,9 +18,9 @@ from sqlalchemy import create_engine
 
 from gateway.errors import StateUnavailable
 from gateway.justification import Ticket
-from gateway.storage import StateStore
+from gateway.storage import StateStore, migrations
 from gateway.storage.migrations import HEAD, SCRIPTS
-from gateway.storage.tables import metadata
+from gateway.storage.tables import metadata, row_of
 from tests.unit.storage.conftest import Opener
 from tests.unit.storage.nouns import TICKET
 from tests.world.clock import FakeClock
@@ -122,14 +121,31 @@ def test_database_of_a_later_version_is_refused(path: Path, open_store: Opener) 
         open_store()
 
 
-def test_a_ticket_that_is_in_the_queue_counts_as_handed_off(path: Path, clock: FakeClock) -> None:
+SINCE = {
+    "handed_off_us",
+    "nature",
+    "holder_country",
+    "queued_until_us",
+    "pushed_by",
+}  # what the first version did not have
+
+
+def test_a_ticket_that_is_in_the_queue_counts_as_handed_off(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was, by a version that did not write down when."""
-    store = StateStore(f"sqlite:///{path}", clock)
-    store.put(replace(TICKET, id="CASE-6", holder="us-queue"), replace(TICKET, id="CASE-7", holder="sam"))
-    store.close()
+    path.parent.mkdir()
+    engine = create_engine(f"sqlite:///{path}")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "HEAD", "0001")
+        migrations.upgrade(engine)
+    engine.dispose()
+    row = {name: value for name, value in row_of(TICKET).items() if name not in SINCE}
+    names, places = ", ".join(row), ", ".join("?" * len(row))
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE ticket DROP COLUMN handed_off_us")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        for key, holder in (("CASE-6", "us-queue"), ("CASE-7", "sam")):
+            values = [*(row | {"id": key, "holder": holder}).values()]
+            connection.execute(f"INSERT INTO ticket ({names}) VALUES ({places})", values)
         connection.commit()
     store = StateStore(f"sqlite:///{path}", clock)
     assert [ticket.handed_off_us for ticket in store.all(Ticket)] == [TICKET.opened_us, 0]

@@ -57,6 +57,49 @@ def test_noun_put_before_is_there_after_a_new_start(open_store: Opener, noun: An
     assert open_store().find(type(noun), key_of(noun)) == noun
 
 
+def test_the_newest_come_first_from_anywhere_on(store: StateStore) -> None:
+    """By when each began, then by id; behind any of them, and only those that were asked for."""
+    tickets = [replace(TICKET, id=f"T-{number}", opened_us=number // 2, holder="sam") for number in range(7)]
+    store.put(*tickets, replace(TICKET, id="T-9", holder="priya", opened_us=1))
+    expected = [ticket.id for ticket in reversed(tickets)]
+    with store.transaction() as transaction:
+        for place, after in enumerate(["", *expected]):
+            found = transaction.newest(Ticket, by="opened_us", after=after, equal={"holder": "sam"})
+            assert [ticket.id for ticket in found] == expected[place:]
+        assert list(transaction.newest(Ticket, by="opened_us", after="T-none")) == []
+
+
+def test_lists_are_searched_for_whole_elements(store: StateStore) -> None:
+    """Not for a part of one, whatever quotation marks or letters stand in it."""
+    named = {
+        "T-1": ("acme",),
+        "T-2": ("acme-2", "b"),
+        "T-3": ('x"acme"', "_cme"),
+        "T-4": ("*",),
+        "T-5": ("b", "ä", "acme"),
+    }
+    store.put(*(replace(TICKET, id=key, customers=customers) for key, customers in named.items()))
+
+    def found(*values: str) -> list[str]:
+        with store.transaction() as transaction:
+            return [one.id for one in transaction.newest(Ticket, by="opened_us", among={"customers": values})]
+
+    assert found("acme") == ["T-5", "T-1"]
+    assert found("acme", "*") == ["T-5", "T-4", "T-1"]
+    assert found("ä") == ["T-5"]
+    assert found("acm_") == []
+
+
+def test_customers_come_in_the_order_of_their_ids(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With their plans, however many are read at a time, behind any of them."""
+    monkeypatch.setattr(gateway.storage.store, "PAGE_ROWS", 2)
+    store.put(ACME, *(Customer(f"b{number}", "B") for number in range(4)))
+    with store.transaction() as transaction:
+        assert [customer.id for customer in transaction.customers()] == ["acme", "b0", "b1", "b2", "b3"]
+        assert [customer.id for customer in transaction.customers(after="b1")] == ["b2", "b3"]
+        assert next(transaction.customers()) == ACME
+
+
 @given(title=WORDS, customers=st.lists(WORDS, max_size=3), opened_us=WHOLE)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_and_any_instant_survive(store: StateStore, title: str, customers: list[str], opened_us: int) -> None:
@@ -105,7 +148,7 @@ def test_customer_keeps_every_plan_it_ever_had(store: StateStore) -> None:
     later = replace(PLAN, id="P-0", ordered_us=300, ends_us=0)
     store.put(replace(ACME, plans=(PLAN,)))
     store.put(replace(ACME, name="New", plans=(replace(PLAN, ends_us=250), later)))
-    assert store.get(Customer, "acme") == Customer("acme", "New", (replace(PLAN, ends_us=250), later))
+    assert store.get(Customer, "acme") == replace(ACME, name="New", plans=(replace(PLAN, ends_us=250), later))
 
 
 def test_customer_without_a_plan_comes_back_without_one(store: StateStore) -> None:

@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
 import pytest
 
 from gateway.cli import run
-from gateway.clock import SystemClock
-from gateway.demo.stores import Addresses
-from gateway.demo.world import make_world
-
-LINES = """\
-customers add acme --name "Acme Health" --plan us-only --seats 400 --new
-customers add globex --name "Globex"
-tickets add INC-7 --kind security --customer acme --title "Odd sign-ins"
-tickets add BUG-9 --kind bug --customer acme --title "Crash in export"
-tickets add CASE-5 --kind support --severity 3 --customer acme --title "No sound"
-"""
-REQUEST = (
-    "access request --as priya --ticket BUG-9 --customer acme --data-class conversation --action read --for 4h "
-    '--reason "stack trace needs the recording" --json'
-)
-CHECK = (
-    "check --subject priya --roles engineer --from 49.36.0.1 --method GET --path /conversations/acme/7 "
-    "--ticket BUG-9 --json"
-)
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration over an empty state."""
-    url = "http://127.0.0.1:9"
-    world = make_world(tmp_path, Addresses(url, url, url, "ftp://127.0.0.1:9/"), clock=SystemClock(), ports=(1, 2))
-    world.state.close()
-    for file in (tmp_path / "state").glob("gateway.db*"):
-        file.unlink()
-    monkeypatch.setenv("RESIDENCY_GATEWAY_CONFIG", str(world.config))
-    return world.config
-
-
-def said(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> list[dict[str, object]]:
-    """Run a line; the JSON objects it printed."""
-    capsys.readouterr()
-    assert run(shlex.split(line)) == status, capsys.readouterr().err
-    return [json.loads(text) for text in capsys.readouterr().out.splitlines()]
-
-
-def one(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -> dict[str, object]:
-    """Run a line that prints one JSON object."""
-    [found] = said(capsys, line, status)
-    return found
-
-
-@pytest.fixture
-def desk(config: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """Customers and tickets, as the interface's lines make them."""
-    for line in LINES.splitlines():
-        assert run(shlex.split(line)) == 0
-    return config
+from tests.integration.commands.lines import CHECK, REQUEST, one, said
 
 
 def test_a_request_and_its_approval_turn_a_denial_into_a_permit(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +20,7 @@ def test_a_request_and_its_approval_turn_a_denial_into_a_permit(desk: Path, caps
     grant = one(capsys, f"access approve {request} --as dana --json")
     answer = one(capsys, CHECK)
     assert (answer["effect"], answer["rule"], answer["grant"]) == ("permit", "code-level-bug", grant["id"])
-    one(capsys, f"access revoke {request} --as dana --json")
+    one(capsys, f"access revoke {request} --as dana --why done --json")
     assert one(capsys, CHECK, 1)["effect"] == "deny"
 
 
@@ -116,7 +64,7 @@ def test_a_plan_is_ordered_enabled_and_ended(desk: Path, capsys: pytest.CaptureF
     assert one(capsys, line, 1)["rule"] == "outside-home"
     one(capsys, "customers end globex --json")
     assert one(capsys, line)["rule"] == "no-plan"
-    assert len(one(capsys, "customers show globex --json")["plans"]) == 1  # type: ignore[arg-type]
+    assert len(one(capsys, "customers show globex --json")["plans"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -127,8 +75,8 @@ def test_a_plan_is_ordered_enabled_and_ended(desk: Path, capsys: pytest.CaptureF
         ("customers add acme --name x", 2, "there is a customer acme already"),
         ("customers quote --seats 0", 2, "0 is not in the range"),
         ("tickets add X-1 --kind bug --customer nobody --title x", 1, "there is no customer 'nobody'"),
-        ("tickets add X-1 --kind support --customer acme --title x", 2, "needs --severity"),
-        ("tickets add X-1 --kind bug --title x", 2, "name the customer"),
+        ("tickets add X-1 --kind support --customer acme --title x", 2, "needs a severity of 1 to 4"),
+        ("tickets add X-1 --kind bug --title x", 2, "no customer is named"),
         (
             "access request --ticket INC-7 --customer acme --data-class conversation --reason x",
             2,
@@ -183,12 +131,17 @@ def test_check_config_says_ok_or_names_every_fault(config: Path, capsys: pytest.
 
 
 def test_check_config_reads_the_files_of_stores_too(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What would stop a start stops the check: one line, with the store, the key and the file."""
+    """What would stop a start stops the check: one line each, with the store, the key and the file."""
     text = config.read_text()
     store = text.index('name = "crm"')
-    secure = text[store:].replace("http://", "https://", 1).replace("country", 'tls_ca = "nowhere.pem"\ncountry', 1)
+    secure = (
+        text[store:]
+        .replace("http://", "https://", 1)
+        .replace("country", 'tls_ca = "nowhere.pem"\ntls_certificate = "gone.pem"\ntls_key = "gone.key"\ncountry', 1)
+    )
     config.write_text(text[:store] + secure)
     assert run(["serve", "--check-config", "--config", str(config)]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert "store crm: tls_ca " in line
-    assert "nowhere.pem cannot be used" in line
+    lines = capsys.readouterr().err.splitlines()
+    for line, key in zip(lines, ("tls_ca", "tls_certificate", "tls_key"), strict=True):
+        assert f"store crm: {key} " in line
+        assert "cannot be used (No such file or directory)" in line
