@@ -57,8 +57,7 @@ from gateway.rooms import Rooms
 from gateway.running import Gateway
 from gateway.settings import Settings, Source
 from gateway.storage import FeedCursors, StateOutbox, prune_replays
-from gateway.transfer.ftp_door import ftp_door
-from gateway.transfer.sftp_door import sftp_door
+from gateway.transfer.opening import open_doors
 
 __all__ = ["Gateway", "build", "serve"]
 
@@ -126,7 +125,8 @@ async def build(
         )
         metrics.watch("residency_connections", "Connections of clients.", lambda: float(len(server.places)))
         reloader.attach(gateway, server)
-        await _open_transfer_doors(stack, gateway)
+        doors = open_doors(settings, gateway.gate, engine.signing_in)  # who signs in outlives a reload, as the doors do
+        gateway.transfer_ports = await stack.enter_async_context(doors)
         gateway.door_port = await _listen_door(stack, server)
         watch(gateway)
         yield gateway
@@ -344,19 +344,6 @@ async def _tidied(tidying: Tidying) -> None:
 async def _listen_door(stack: contextlib.AsyncExitStack, server: DoorServer) -> int:
     runner = web.ServerRunner(server, shutdown_timeout=server.settings.drain_timeout_s)
     return await _listen(stack, runner, server.settings.listen, partial(DoorSite, runner, server))
-
-
-async def _open_transfer_doors(stack: contextlib.AsyncExitStack, gateway: Gateway) -> None:
-    settings, signing_in = gateway.rooms.settings, gateway.engine.signing_in  # it outlives a reload, as the doors do
-    drain_s = settings.gateway.drain_timeout_s
-    for name, door in (("ftp", settings.doors.ftp), ("ftps", settings.doors.ftps)):
-        if door:
-            gate = partial(gateway.gate, door.store)
-            opened = ftp_door(door, gate, signing_in, drain_timeout_s=drain_s, name=name)
-            gateway.transfer_ports[name] = await stack.enter_async_context(opened)
-    if sftp := settings.doors.sftp:
-        opened = sftp_door(sftp, partial(gateway.gate, sftp.store), signing_in, drain_timeout_s=drain_s)
-        gateway.transfer_ports["sftp"] = await stack.enter_async_context(opened)
 
 
 async def _listen(

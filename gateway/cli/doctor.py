@@ -22,6 +22,7 @@ from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 from gateway.settings import FeedSettings
 from gateway.storage import FeedCursors, StateOutbox
 from gateway.trackers import probe
+from gateway.transfer.opening import require_doors
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def _examine(operation: Operation) -> Iterator[Finding]:
         return
     yield _finding("policy, routes, location databases, state, key files", lambda: _rooms(operation))
     yield _finding("certificates", lambda: ListenerTls.of(operation.settings.gateway.tls))
+    yield _finding("transfer doors and sites", lambda: require_doors(operation.settings))
     for tracker in operation.settings.tracker:
         yield _finding(f"tracker {tracker.name}", partial(probe, tracker, operation.clock))
     if operation.settings.ledger.path.exists():  # else `serve` begins it

@@ -17,6 +17,7 @@ from gateway.proxy.upstream_tls import require_files
 from gateway.rooms import open_rooms, require_key_files, require_stores_at_home
 from gateway.settings import Source
 from gateway.trackers import tracked_tickets
+from gateway.transfer.opening import require_doors
 
 
 @click.command()
@@ -34,6 +35,7 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         require_key_files(rooms)
         ListenerTls.of(settings.gateway.tls)
         require_files(settings.store)
+        require_doors(settings)
         tracked_tickets(settings, operation.clock)
         holders(settings, rooms.state)
         SigningKey.of(settings.ledger, settings.ledger_origin).signer()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from gateway.settings.door_contradictions import door_contradictions
+from gateway.settings.door_contradictions import door_contradictions, listening_twice
 from gateway.settings.feed_contradictions import feed_contradictions
 from gateway.settings.holder_contradictions import holder_contradictions
 from gateway.settings.ledger_contradictions import keys_in_a_backup
@@ -43,15 +43,15 @@ def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, s
             )
         yield from ((f"store[{index}].{key}", what) for key, what in _store_contradictions(store, known=not unread))
     door = document.get("gateway")
-    listen = door.get("listen") if isinstance(door, dict) else None
-    if listen is not None and listen == door.get("control") and not str(listen).endswith(":0"):  # 0: any free port
-        yield "gateway.control", f"got {listen!r}, the same as gateway.listen; expected an address of its own"
+    own = [(f"gateway.{key}", door.get(key)) for key in ("listen", "control")] if isinstance(door, dict) else []
+    transfer_doors = sorted(_named_tables(document.get("doors")))
+    yield from listening_twice(own + [(f"doors.{name}.listen", each.get("listen")) for name, each in transfer_doors])
     if isinstance(door, dict):
         yield from _tls_contradictions(door.get("tls"))
     if isinstance(door, dict) and door.get("proxy_protocol") is True and not door.get("trusted_proxies"):
         yield "gateway.proxy_protocol", "is on, but gateway.trusted_proxies names no proxy; expected those that send it"
     yield from _external_contradictions(document.get("external"), door if isinstance(door, dict) else {})
-    for name, transfer in sorted(_named_tables(document.get("doors"))):
+    for name, transfer in transfer_doors:
         for key, what in door_contradictions(name, transfer, _tables(document, "store"), _tables(document, "route")):
             yield f"doors.{name}.{key}", what
     yield from _repeated(document, "tracker", "name")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _ROUTE = re.compile(r"(?P<prefix>(?:/[^/{}]+)*)/\{customer\}/\{[a-z_][a-z0-9_]*\.\.\.\}")
+_FTP = {"ftp": "explicit", "ftps": "implicit"}  # what ``tls`` is unless set
 _SITES = ("ftp://", "ftps://", "ftpes://", "sftp://", "file:///")
 
 
@@ -18,10 +19,22 @@ def door_contradictions(
     urls = {each.get("name"): each.get("url") for each in stores}
     if isinstance(store, str):
         yield from (("store", what) for what in _store(store, urls, routes))
-    if name == "ftp" and door.get("unsafe_plaintext") is not True and not door.get("tls_certificate"):
-        yield "tls_certificate", "is missing; expected the door's certificate (without TLS, everybody reads along)"
-    if door.get("tls") == "implicit" and not door.get("tls_certificate"):
-        yield "tls_certificate", "is missing; expected the door's certificate, for tls is implicit"
+    if name in _FTP and not door.get("tls_certificate"):
+        if door.get("tls", _FTP[name]) == "implicit":
+            yield "tls_certificate", "is missing; expected the door's certificate, for tls is implicit"
+        elif door.get("unsafe_plaintext") is not True:
+            yield "tls_certificate", "is missing; expected the door's certificate (without TLS, everybody reads along)"
+
+
+def listening_twice(listening: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
+    """Each key whose address an earlier one has, and what is wrong."""
+    taken: dict[object, str] = {}
+    for key, address in listening:
+        if not isinstance(address, str) or address.endswith(":0"):  # any free port
+            continue
+        if address in taken:
+            yield key, f"got {address!r}, the same as {taken[address]}; expected an address of its own"
+        taken.setdefault(address, key)
 
 
 def _store(store: str, urls: Mapping[Any, Any], routes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.settings.section import Section
 from gateway.settings.values import FilePath, ListenAddress, Name, Seconds
+
+
+def _port_range(value: str) -> str:
+    found = re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value)
+    if value and not (found and 1_024 <= int(found[1]) <= int(found[2]) <= 65_535):
+        raise ValueError('expected the first and the last of ports from 1024 to 65535, such as "50000-50100"')
+    return value
+
+
+def _ipv4(value: str) -> str:
+    try:
+        return value and str(ipaddress.IPv4Address(value))
+    except ValueError:
+        raise ValueError('expected an IPv4 address, such as "203.0.113.7"') from None
 
 
 class TransferDoorSettings(Section):
@@ -36,8 +53,8 @@ class FtpDoorSettings(TransferDoorSettings):
     tls_certificate: FilePath | None = None
     tls_key: FilePath | None = None  # unset: in the certificate's file
     unsafe_plaintext: bool = False
-    passive_ports: Annotated[str, Field(pattern=r"^(\d{4,5}-\d{4,5})?$")] = ""
-    passive_address: Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3})?$")] = ""
+    passive_ports: Annotated[str, AfterValidator(_port_range)] = ""
+    passive_address: Annotated[str, AfterValidator(_ipv4)] = ""
     active: bool = False
     session_reuse: bool = False
 
@@ -63,3 +80,7 @@ class DoorsSettings(Section):
     ftp: FtpDoorSettings | None = None
     ftps: FtpsDoorSettings | None = None
     sftp: SftpDoorSettings | None = None
+
+    def of_ftp(self) -> Iterator[tuple[str, FtpDoorSettings]]:
+        """Those that speak FTP, by name."""
+        yield from ((name, door) for name, door in (("ftp", self.ftp), ("ftps", self.ftps)) if door)

@@ -194,18 +194,13 @@ def _hall(
     name: str,
     failed_delay_s: float,
 ) -> Hall:
-    tls = None
-    if settings.tls_certificate:
-        tls = DoorTls(name, settings.tls_certificate, settings.tls_key, own_context=settings.session_reuse)
-    elif not settings.unsafe_plaintext or settings.tls == "implicit":
-        raise ConfigurationError([f"doors.{name}: there is no tls_certificate; expected one, or unsafe_plaintext"])
     first, _, last = settings.passive_ports.partition("-")
     return Hall(
         name=name,
         gate=gate,
         signing_in=signing_in,
         loop=loop,
-        tls=tls,
+        tls=require_tls(settings, name),
         implicit=settings.tls == "implicit",
         unsafe_plaintext=settings.unsafe_plaintext,
         requires_reuse=settings.session_reuse,
@@ -216,6 +211,19 @@ def _hall(
         idle_timeout_s=settings.idle_timeout_s,
         failed_delay_s=failed_delay_s,
     )
+
+
+def require_tls(settings: FtpDoorSettings, name: str) -> DoorTls | None:
+    """The TLS side of a door; None where it has none.
+
+    Raises:
+        ConfigurationError: a file of it cannot be used, or it should have one.
+    """
+    if settings.tls_certificate:
+        return DoorTls(name, settings.tls_certificate, settings.tls_key, own_context=settings.session_reuse)
+    if not settings.unsafe_plaintext or settings.tls == "implicit":
+        raise ConfigurationError([f"doors.{name}: there is no tls_certificate; expected one, or unsafe_plaintext"])
+    return None
 
 
 async def _watch(tls: DoorTls) -> None:

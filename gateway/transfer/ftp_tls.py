@@ -73,6 +73,7 @@ class DoorTls:
         context.set_session_id(secrets.token_bytes(32))
         context.set_timeout(SESSION_S)
         try:
+            self._certificate.read_bytes()  # else the library says of a missing file that there was an error
             context.use_certificate_chain_file(str(self._certificate))
             # Read here, since OpenSSL would ask for a password: nobody is there to type it.
             context.use_privatekey(load_pem_private_key(self._key.read_bytes(), None))  # type: ignore[arg-type]
