@@ -11,6 +11,7 @@ from gateway.app import Gateway
 from gateway.app import serve as run
 from gateway.cli.context import Operation
 from gateway.holders import holders
+from gateway.identity.ssh_certificates import UserCa
 from gateway.ledger.signing import SigningKey
 from gateway.proxy.listener_tls import ListenerTls
 from gateway.proxy.upstream_tls import require_files
@@ -37,6 +38,8 @@ def serve(operation: Operation, check_config: bool, config: str | None) -> None:
         tracked_tickets(settings, operation.clock)
         holders(settings, rooms.state)
         SigningKey.of(settings.ledger, settings.ledger_origin).signer()
+        if settings.doors.sftp and settings.doors.sftp.user_ca:
+            UserCa.of(settings.doors.sftp.user_ca)
         rooms.state.close()
         click.echo(
             f"{operation.config_path}: ok "
