@@ -35,7 +35,11 @@ def passes() -> None:
 @click.option("--ticket", type=LINE, default="", help="Cited at each act under it.")
 @click.option("--reason", type=LINE, default="", help="Likewise.")
 @click.option("--for", "span", default="", help="How long, such as 30m; as long as may be unless given.")
-@click.option("--sessions", type=click.IntRange(1, MAX_SESSIONS), help="For how many; see below.")
+@click.option(
+    "--sessions",
+    type=click.IntRange(1, MAX_SESSIONS),
+    help="For how many; one by password, any number by certificate unless given.",
+)
 @click.option("--key", type=click.File("r"), help="Your SSH public key, a .pub file: a certificate, not a password.")
 @click.option("--source-address", "networks", multiple=True, help="A network that the certificate is bound to.")
 @as_json
@@ -54,8 +58,7 @@ def mint(
 ) -> None:
     """Mint a pass for whoever's token it is; it ends with the token at the latest.
 
-    Its password is shown this once, and begins one session unless --sessions says otherwise; a certificate begins any
-    number of them.
+    What to sign in with is shown this once: a password, or with --key an SSH certificate.
     """
     wish = Wish(
         customer=customer,
