@@ -124,11 +124,12 @@ async def test_a_pass_has_the_country_of_its_token_for_a_signal(doors: Doors) ->
             await client.mkdir("new")
 
 
-async def slow_fetch(doors: Doors, connection: asyncssh.SSHClientConnection) -> None:
+async def slow_fetch(connection: asyncssh.SSHClientConnection, begun: asyncio.Event) -> None:
     """Read a file a little at a time until it is cut; cancelled where it never is."""
     async with connection.start_sftp_client() as client, client.open("large", "rb") as file:
         while True:
             assert await file.read(1_000)
+            begun.set()
             await asyncio.sleep(0.01)
 
 
@@ -154,8 +155,9 @@ async def test_what_is_under_way_is_cut_and_nobody_signs_in_any_more(doors: Door
     minted = await doors.mint(sessions=5)
     given = doors.kept(minted["id"])
     async with await doors.sftp(given.id, password=minted["password"]) as connection:
-        fetching = asyncio.ensure_future(slow_fetch(doors, connection))
-        await until(lambda: len(doors.running.gateway.checkpoint.admissions) > 0)
+        begun = asyncio.Event()
+        fetching = asyncio.ensure_future(slow_fetch(connection, begun))
+        await asyncio.wait_for(begun.wait(), 20)
         await end(doors, given, how)
         with pytest.raises((asyncssh.Error, OSError)):
             await asyncio.wait_for(fetching, CUT_WITHIN_S)
@@ -190,7 +192,7 @@ async def test_a_pass_ends_by_itself_in_the_middle_of_a_transfer(doors: Doors) -
     await doors.put(replace(given, ends_us=now_us // SECOND_US * SECOND_US + 4 * SECOND_US))
     async with await doors.sftp(given.id, password=minted["password"]) as connection:
         with pytest.raises((asyncssh.Error, OSError)):
-            await asyncio.wait_for(slow_fetch(doors, connection), 4 + CUT_WITHIN_S)
+            await asyncio.wait_for(slow_fetch(connection, asyncio.Event()), 4 + CUT_WITHIN_S)
         await asyncio.wait_for(connection.wait_closed(), CUT_WITHIN_S)
     assert doors.running.gateway.rooms.clock.now_us() >= doors.kept(given.id).ends_us
     with pytest.raises(asyncssh.PermissionDenied):
