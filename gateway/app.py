@@ -56,7 +56,7 @@ from gateway.reload import Reloader
 from gateway.rooms import Rooms
 from gateway.running import Gateway
 from gateway.settings import Settings, Source
-from gateway.storage import FeedCursors, StateOutbox, prune_replays
+from gateway.storage import FeedCursors, StateOutbox, prune
 from gateway.transfer.opening import open_doors
 
 __all__ = ["Gateway", "build", "serve"]
@@ -252,9 +252,7 @@ async def _background(gateway: Gateway, courier: Courier, feeds: Feeds, tls: Lis
             ),
             _every(KEYS_INTERVAL_S, lambda: gateway.authenticator.refresh_if_due()),
             _every(STEWARD_INTERVAL_S, lambda: asyncio.to_thread(_attend, gateway, loop)),
-            _every(
-                PRUNING_INTERVAL_S, lambda: asyncio.to_thread(prune_replays, rooms.state, now_us=rooms.clock.now_us())
-            ),
+            _every(PRUNING_INTERVAL_S, lambda: asyncio.to_thread(prune, rooms.state, now_us=rooms.clock.now_us())),
             _every(RESIDENCE_INTERVAL_S, lambda: asyncio.to_thread(gateway.rooms.residence.refresh)),
             _tidied(Tidying()),
         )

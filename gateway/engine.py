@@ -22,6 +22,7 @@ from gateway.clock import SECOND_US, Clock
 from gateway.console import Surroundings
 from gateway.errors import ConfigurationError, LedgerUnavailable, NotFound, TrackerUnavailable
 from gateway.identity import Authenticator, Fetcher
+from gateway.identity.ssh_certificates import UserCa
 from gateway.justification import Ticket, TrackedTickets
 from gateway.ledger import Ledger, LedgerReader, Query
 from gateway.ledger.pseudonyms import Pseudonyms
@@ -134,9 +135,9 @@ async def assemble(
         tracked = _tracked(settings, rooms, metrics, before)
         deliveries = before.hooks.deliveries if before else await asyncio.to_thread(_deliveries, settings, rooms.clock)
         stores = {store.name: _kept(store, before) or _store(store) for store in settings.store}
+        signing_in = before.signing_in if before else _signing_in(settings, rooms, authenticator, ledger)
         undo.pop_all()
     rooms.desk.tracked = tracked  # the desk outlives a reload: only now that nothing can fail any more
-    signing_in = before.signing_in if before else _signing_in(settings, rooms, authenticator, ledger)
     signing_in.principal = authenticator.accounted  # the doors outlive a reload, and so does who failed at them
     tracked.changed = checkpoint.admissions.nudge
     tracked.said = rooms.desk.hear
@@ -185,6 +186,11 @@ async def assemble(
 
 
 def _signing_in(settings: Settings, rooms: Rooms, authenticator: Authenticator, ledger: Ledger) -> SignIn:
+    """
+    Raises:
+        ConfigurationError: the key that signs certificates cannot be used.
+    """
+    sftp = settings.doors.sftp
     return SignIn(
         rooms.accounts,
         rooms.state,
@@ -192,6 +198,7 @@ def _signing_in(settings: Settings, rooms: Rooms, authenticator: Authenticator, 
         record=ledger.append,
         clock=rooms.clock,
         node=settings.gateway.node,
+        user_ca=UserCa.of(sftp.user_ca) if sftp and sftp.user_ca else None,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from gateway.identity import Kind, Principal
 
 
 class ActorKind(StrEnum):
@@ -28,6 +30,7 @@ class Actor:
         operator: at the keyboard of the gateway's own machine; may do everything, and is recorded all the same.
         service: a program: with a token of its own, a tracker, or the gateway itself.
         issuer: who vouched for them, or "".
+        token: what their own token says, where they came with one.
     """
 
     name: str
@@ -37,6 +40,15 @@ class Actor:
     via: str = ""
     service: bool = False
     issuer: str = ""
+    token: Principal | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, token: Principal, *, via: str = "") -> Actor:
+        """Whoever came with this token."""
+        service = token.kind is Kind.SERVICE
+        return cls(
+            token.subject, token.roles, token.customer, via=via, service=service, issuer=token.issuer, token=token
+        )
 
     @property
     def kind(self) -> ActorKind:

@@ -31,7 +31,7 @@ from gateway.ledger import administrative
 from gateway.notification import notice
 from gateway.notification.notice import MAX_ITEMS
 from gateway.policy import RoleTable
-from gateway.settings import Settings
+from gateway.settings import Secret, Settings
 from gateway.storage import KEPT_US, Replay, StateStore
 from gateway.storage.store import Transaction
 from gateway.support import SupportWindow
@@ -85,7 +85,9 @@ class Office:
         homeward: how a ticket of another system is sent home, None where it is of none that is asked; raises
             Contradicted where that system is not told so.
         owners: the other systems that an id belongs to, by name: no ticket here may have it.
-        longest_grant_s, answer_within_s: how long a grant may last, and a request may wait for its answer.
+        longest_grant_s, longest_pass_s: how long a grant, and a pass for the transfer doors, may last.
+        answer_within_s: how long a request may wait for its answer.
+        user_ca: the key that signs SSH certificates of passes, if there is one.
         tail: ends a new id, if nothing has it yet; see :meth:`Change.new_id`.
     """
 
@@ -100,6 +102,8 @@ class Office:
     country_of: Callable[[str], str]
     longest_grant_s: int
     answer_within_s: int
+    longest_pass_s: int = 3_600
+    user_ca: Secret | None = None
     elsewhere: Callable[[str], Ticket | None] = lambda _id: None
     tail: Callable[[], str] = random_tail
     homeward: Callable[[str], Homeward | None] = lambda _id: None
@@ -149,6 +153,8 @@ class Office:
             owners=partial(owners, settings),
             longest_grant_s=settings.access.longest_grant_s,
             answer_within_s=settings.access.answer_within_s,
+            longest_pass_s=settings.access.longest_pass_s,
+            user_ca=settings.doors.sftp.user_ca if settings.doors.sftp else None,
         )
 
     def once(self, actor: Actor, key: str, asked: bytes) -> Office:

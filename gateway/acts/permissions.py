@@ -19,7 +19,8 @@ ACTS = frozenset(
     access.read-all authorization.record authorization.withdraw authorization.read customer.add customer.change
     customer.weaken customer.read plan.order plan.enable plan.seats plan.end plan.quote ticket.open
     ticket.open-security ticket.close ticket.assign ticket.handoff
-    ticket.widen ticket.severity ticket.read ticket.read-security ticket.report""".split()  # noqa: SIM905  sixty quotation marks less
+    ticket.widen ticket.severity ticket.read ticket.read-security ticket.report
+    transfer.pass-mint transfer.pass-read transfer.pass-revoke""".split()  # noqa: SIM905  sixty quotation marks less
 )
 """Every act that a line may allow."""
 

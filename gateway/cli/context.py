@@ -212,17 +212,17 @@ class Operation:
         """
         if not name.strip():
             raise UsageError("--as names nobody; expected for whom you act")
-        return Actor(unicodedata.normalize("NFC", name), operator=True, via=self._via)
+        return Actor(unicodedata.normalize("NFC", name), operator=True, via=self.via)
 
     @property
-    def _via(self) -> str:
+    def via(self) -> str:
         """Whose account really acts: ``--as`` may name anybody, so the record tells."""
         return f"{COMMAND_LINE}{account()}@{self.settings.gateway.node}"
 
     @property
     def _said(self) -> dict[str, str]:
         """What the record tells of whoever is at the keyboard, beside for whom they act."""
-        return Actor("", operator=True, via=self._via).said()
+        return Actor("", operator=True, via=self.via).said()
 
     def owners(self, ticket: str) -> list[str]:
         """The trackers that an id belongs to."""

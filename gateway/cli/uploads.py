@@ -18,6 +18,7 @@ from gateway.acts.transfers import (
 from gateway.cli.completion import ids
 from gateway.cli.context import Operation, acting, as_json
 from gateway.cli.output import show_many, show_one, tell
+from gateway.cli.passes import passes
 from gateway.errors import UsageError
 from gateway.identity import UploadAccount
 
@@ -124,6 +125,9 @@ def reopen(operation: Operation, account: str, actor: str, as_json: bool) -> Non
     show_one(_row(changed), as_json=as_json)
 
 
+uploads.add_command(passes)
+
+
 def _read_password() -> str:
     """
     Raises:
@@ -150,6 +154,6 @@ def _row(account: UploadAccount) -> dict[str, object]:
 
 
 def _hashed(password: str) -> str:
-    from gateway.transfer.sign_in import HASHER  # its imports are slow, and other commands do without them
+    from gateway.identity.passwords import hashed  # its import is slow, and other commands do without it
 
-    return HASHER.hash(password)
+    return hashed(password)

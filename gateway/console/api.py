@@ -31,7 +31,6 @@ from gateway.console.reading import MEDIA_TYPE, REPLAYED, read
 from gateway.console.visit import Authenticating, Entry, Surroundings, Visit, told
 from gateway.console.workers import Workers
 from gateway.errors import Forbidden, GatewayError, LedgerUnavailable, Malformed, NotFound
-from gateway.identity import Kind
 
 log = structlog.get_logger(__name__)
 RECORD_TIMEOUT_S = 30.0
@@ -110,7 +109,7 @@ class Console:
         with _let_in(visit):
             if operation is None:
                 raise _nowhere(methods, request, visit)
-            visit.thing = told(next(iter(request.match_info.values()), ""))
+            visit.thing = told("/".join(request.match_info.values()))
             if failure and not operation.public:
                 raise failure
             answer = await self._do(operation, request, visit)
@@ -212,8 +211,7 @@ async def _actor(authenticator: Authenticating, request: web.Request) -> Actor:
     principal = await authenticator.authenticate(next(iter(authorizations), None))
     if principal.actor or "On-Behalf-Of" in request.headers:
         raise Forbidden("a service calls on behalf of somebody; the control API takes people's own tokens only")
-    service = principal.kind is Kind.SERVICE
-    return Actor(principal.subject, principal.roles, principal.customer, service=service, issuer=principal.issuer)
+    return Actor.of(principal)
 
 
 @contextmanager

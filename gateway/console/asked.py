@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.acts.passes import MAX_NETWORKS, MAX_SESSIONS, SHORTEST_S
 from gateway.catalog import Action
 from gateway.console import values
+from gateway.identity import PassState
 from gateway.justification import GrantState, Nature, RequestState, TicketKind
 
 
@@ -138,6 +140,44 @@ class Consent(Asked):
     why: values.MaybeText = Field(default="", description="For the record, if there is more to say.")
 
 
+class NewUpload(Asked):
+    """An account at the transfer doors to add."""
+
+    name: values.AccountName = Field(description="Among the customer's own; the user name is CUSTOMER/NAME.")
+
+
+class PublicKey(Asked):
+    """An SSH public key."""
+
+    public_key: values.PublicKey
+
+
+class NewTransferPass(Asked):
+    """A pass to mint, for oneself."""
+
+    customer: values.CustomerId = Field(description="Whose tree it opens.")
+    ticket: values.MaybeKey = Field(default="", description="Cited at each act under it.")
+    reason: values.MaybeLine = Field(default="", description="Likewise.")
+    duration_s: int = Field(
+        default=SHORTEST_S, ge=SHORTEST_S, le=86_400, json_schema_extra=_without_default,
+        description="As long as may be unless given; it ends with the token in any case.",
+    )  # fmt: skip
+    sessions: int = Field(
+        default=1, ge=1, le=MAX_SESSIONS, json_schema_extra=_without_default,
+        description="For how many: one by password, any number by certificate unless given.",
+    )  # fmt: skip
+    public_key: values.PublicKey | None = Field(default=None, description="For an SSH certificate; else a password.")
+    source_addresses: Annotated[tuple[values.Network, ...], Field(max_length=MAX_NETWORKS)] = Field(
+        default=(), description="Networks that the certificate is bound to."
+    )
+
+
+class Ending(Asked):
+    """Why something ends."""
+
+    why: values.MaybeText = Field(default="", description="For the record, if there is more to say.")
+
+
 class NewAuthorization(Asked):
     """What a customer authorised."""
 
@@ -206,6 +246,15 @@ class AuthorizationsQuery(PageQuery):
     customer: values.CustomerId | None = None
     ticket: values.Key | None = None
     state: Literal["pending", "active", "ended", "withdrawn"] | None = None
+
+
+class PassesQuery(PageQuery):
+    """Which passes, the newest first."""
+
+    state: PassState | None = None
+    customer: values.CustomerId | None = None
+    subject: values.Key | None = None
+    ticket: values.Key | None = None
 
 
 class ReportQuery(Asked):

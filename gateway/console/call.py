@@ -17,6 +17,7 @@ from gateway.console.problems import INVALID, Refused
 from gateway.console.sight import Sight
 from gateway.console.views import Snapshot
 from gateway.errors import NotFound
+from gateway.identity import UploadAccount
 from gateway.justification import Usage
 from gateway.ledger import LedgerReader
 from gateway.storage.store import Transaction
@@ -65,8 +66,8 @@ class Call:
 
     @property
     def id(self) -> str:
-        """The id in the path."""
-        return next(iter(self.asking.path.values()))
+        """The id in the path, whatever parts it is of."""
+        return "/".join(self.asking.path.values())
 
     @property
     def body(self) -> Any:
@@ -148,6 +149,16 @@ class Call:
             return Answer.again(before.answer)
         return answers[-1]
 
+    def tell(self, run: Callable[[Office], tuple[Noun, str]], view: Callable[[Noun, str], shown.Shown]) -> Answer:
+        """Do an act whose answer tells a secret, which nothing keeps.
+
+        Args:
+            run: the act; gives the noun that it was about, and the secret.
+            view: what is shown of both.
+        """
+        noun, secret = run(self.office)
+        return Answer.of(view(noun, secret), etag=version_of(noun), location=self._location(noun))
+
     def page(
         self,
         page: Callable[..., shown.Page[Any]],
@@ -194,4 +205,7 @@ class Call:
         return PREFIX + path
 
     def _location(self, thing: Any) -> str:
-        return f"{self._address()}/{quote(thing.id, safe='')}" if self.operation.status == 201 else ""
+        if self.operation.status != 201:
+            return ""
+        name = thing.name if isinstance(thing, UploadAccount) else thing.id  # it stands below its customer
+        return f"{self._address()}/{quote(name, safe='')}"

@@ -67,6 +67,8 @@ class Operation:
         body, query: what it asks for.
         status: of success.
         public: whether nobody has to say who they are.
+        secret: whether its answer tells a secret. Such an answer is kept nowhere, so that the call takes no idempotency
+            key, and refuses one; its handler answers by :meth:`Call.tell`.
         cites: the ticket that it rests on, or "", where another system may have it; in a thread.
         sends: the ticket that it sends home, or "", likewise.
     """
@@ -82,6 +84,7 @@ class Operation:
     query: type[Asked] | None = None
     status: int = 200
     public: bool = False
+    secret: bool = False
     cites: Callable[[Call], str] | None = None
     sends: Callable[[Call], str] | None = None
 
@@ -93,7 +96,7 @@ class Operation:
     @property
     def is_repeatable(self) -> bool:
         """Whether it takes an idempotency key."""
-        return self.method == "POST"
+        return self.method == "POST" and not self.secret
 
     @property
     def is_conditional(self) -> bool:

@@ -33,6 +33,7 @@ KEY = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 KEY_PATTERN = r"[!-~]{1,255}"
 MAX_FAULTS = 20
+_TOLD_ONCE = f"{KEY} came, but what this call tells is told once and never kept; leave the header out"
 _TAG = re.compile(r'\s*(?:(W/)?"([!#-~\x80-\xff]*)")\s*(?:,|$)')  # RFC 9110 §8.8.3
 
 
@@ -40,7 +41,7 @@ async def read(request: web.BaseRequest, operation: Operation, path: Mapping[str
     """What a call asks for.
 
     Raises:
-        Refused: its body or query is not what the operation takes.
+        Refused: its body or query is not what the operation takes, or it has a key and its answer is never kept.
         Malformed: it can be read in more than one way, or not at all.
         NotFound: an id that nothing can have.
     """
@@ -48,7 +49,10 @@ async def read(request: web.BaseRequest, operation: Operation, path: Mapping[str
         raise NotFound("there is nothing with this id here that you may see")
     query = _query(request, operation.query)
     tags = _tags(request.headers.getall("If-Match", ())) if operation.is_conditional else None
-    key = _key(request.headers.getall(KEY, ())) if operation.is_repeatable else ""
+    keys = request.headers.getall(KEY, ())
+    if operation.secret and keys:
+        raise Refused(problems.INVALID, _TOLD_ONCE)
+    key = _key(keys) if operation.is_repeatable else ""
     text = await _body(request, operation.body)
     body = _valid(operation.body, text) if operation.body else None
     fingerprint = orjson.dumps(

@@ -7,6 +7,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from gateway.catalog import Action
+from gateway.identity import PassState
 from gateway.justification import GrantState, Nature, RequestState, TicketKind
 
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -202,6 +203,48 @@ class Authorization(Shown):
     withdrawn_at: Instant | None
 
 
+class Upload(Shown):
+    """A customer's account at the transfer doors."""
+
+    id: str = Field(description="The user name.")
+    name: str
+    customer: str
+    state: Literal["open", "closed"]
+    keys: list[str] = Field(description="SSH public keys that sign in with it.")
+    made_at: Instant
+    closed_at: Instant | None
+
+
+class UploadWithPassword(Upload):
+    """The same, and its password, which is told this once."""
+
+    password: str
+
+
+class TransferPass(Shown):
+    """With what one of the personnel signs in at the transfer doors."""
+
+    id: str = Field(description="The user name.")
+    state: PassState
+    by: Literal["password", "certificate"]
+    subject: str
+    customer: str
+    ticket: str | None
+    reason: str
+    made_at: Instant
+    ends_at: Instant
+    revoked_at: Instant | None
+    sessions: int | None = Field(description="For how many; null: any number.")
+    used: int = Field(description="How many began.")
+
+
+class MintedTransferPass(TransferPass):
+    """The same, and with what its holder signs in, which is told this once."""
+
+    password: str | None
+    certificate: str | None = Field(description="A line for the file KEY-cert.pub beside the private key.")
+
+
 class Page(Shown, Generic[Item]):
     """A part of a list."""
 
@@ -230,6 +273,14 @@ class AccessRequests(Page[AccessRequest]):
 
 class Grants(Page[Grant]):
     """Grants."""
+
+
+class Uploads(Page[Upload]):
+    """Accounts at the transfer doors."""
+
+
+class TransferPasses(Page[TransferPass]):
+    """Passes."""
 
 
 class Authorizations(Page[Authorization]):

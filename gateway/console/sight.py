@@ -2,6 +2,7 @@
 
 * A customer's own user sees what is their customer's, and nothing else.
 * Requests and grants of others are for whom ``access.read-all`` names; else one sees one's own.
+* Passes of others, likewise.
 * A denial is for who was denied, and for who may assign tickets.
 * Security tickets are for whom ``ticket.read-security`` names, and for who holds them.
 """
@@ -12,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.acts import Actor, Permissions
+from gateway.acts.passes import is_own
 from gateway.catalog.customers import Customer
+from gateway.identity import TransferPass, UploadAccount
 from gateway.justification import AccessRequest, Authorization, Grant, Ticket, TicketKind
 
 
@@ -37,6 +40,21 @@ class Sight:
         if self.actor.customer:
             return self._is_own(noun.customer)
         return noun.subject == self.actor.name or self.permissions.allows(self.actor, "access.read-all")
+
+    def upload(self, account: UploadAccount) -> bool:
+        return self._is_own(account.customer)
+
+    def transfer_pass(self, given: TransferPass) -> bool:
+        """Whether a pass is seen: by its holder, and by whoever sees everybody's."""
+        if self.actor.customer:
+            return False
+        return is_own(self.actor, given) or self.permissions.allows(self.actor, "access.read-all")
+
+    def pass_limits(self) -> dict[str, str]:
+        """What every pass that is seen has in common."""
+        if self.permissions.allows(self.actor, "access.read-all") and not self.actor.customer:
+            return {}
+        return {"subject": self.actor.name, "issuer": self.actor.issuer}
 
     def authorization(self, authorization: Authorization) -> bool:
         return self._is_own(authorization.customer)

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from gateway.acts.transfers import ACCOUNT_NAME
 from gateway.catalog.customers import CUSTOMER_ID
 from gateway.clock import parse_rfc3339
 from gateway.justification import TICKET_ID
 from gateway.letters import LINE_PATTERN, TEXT_PATTERN
 
-MAX_KEY, MAX_LINE, MAX_TEXT, MAX_NAMES = 128, 200, 2_000, 100
+MAX_KEY, MAX_LINE, MAX_TEXT, MAX_NAMES, MAX_PUBLIC_KEY = 128, 200, 2_000, 100, 4_096
 MAX_PAGE, PAGE = 200, 50
 MAX_SEQUENCE = 2**53 - 1
 MAX_COUNT = 2**53 - 1  # what JSON readers keep exact (RFC 8259 §6), and what an entry may hold
@@ -66,6 +67,10 @@ TicketId = Annotated[str, Field(pattern=rf"^{TICKET_ID}$")]
 CustomerId = Annotated[str, Field(max_length=63, pattern=rf"^{CUSTOMER_ID.pattern}$")]
 CustomerOrAll = Annotated[str, Field(max_length=63, pattern=rf"^({CUSTOMER_ID.pattern}|\*)$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+AccountName = Annotated[str, Field(pattern=rf"^{ACCOUNT_NAME}$")]
+PublicKey = Annotated[str, Field(min_length=1, max_length=MAX_PUBLIC_KEY, pattern=LINE_PATTERN)]
+"""A line of a ``.pub`` file, without its end."""
+Network = Annotated[str, Field(min_length=2, max_length=49, pattern=r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$")]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 MaybeCountry = Annotated[str, Field(pattern=r"^([A-Z]{2})?$")]
 MaybeSha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]

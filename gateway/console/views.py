@@ -10,6 +10,7 @@ from gateway.acts import Change
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.clock import rfc3339
 from gateway.console import shown
+from gateway.identity import TransferPass, UploadAccount
 from gateway.justification import (
     AccessRequest,
     Authorization,
@@ -159,6 +160,35 @@ def authorization(found: Authorization, now_us: int) -> shown.Authorization:
     )
 
 
+def upload(found: UploadAccount) -> shown.Upload:
+    """An account at the transfer doors; its password's hash is nobody's to see."""
+    return shown.Upload(**_upload(found))
+
+
+def upload_with_password(found: UploadAccount, password: str) -> shown.UploadWithPassword:
+    """The same, where a password was made for it."""
+    return shown.UploadWithPassword(**_upload(found), password=password)
+
+
+def transfer_pass(found: TransferPass, now_us: int) -> shown.TransferPass:
+    """A pass; what its holder signs in with is nobody's to see."""
+    return shown.TransferPass(**_transfer_pass(found, now_us))
+
+
+def minted_transfer_pass(found: TransferPass, told: str) -> shown.MintedTransferPass:
+    """The same, as it was minted.
+
+    Args:
+        told: the password or the certificate.
+    """
+    by_certificate = found.is_certificate
+    return shown.MintedTransferPass(
+        **_transfer_pass(found, found.made_us),
+        password=None if by_certificate else told,
+        certificate=told if by_certificate else None,
+    )
+
+
 def authorization_state(found: Authorization, now_us: int) -> Literal["pending", "active", "ended", "withdrawn"]:
     """Where an authorization stands."""
     if found.withdrawn_us:
@@ -201,6 +231,35 @@ def _ticket(found: Ticket, now_us: int) -> dict[str, Any]:
         "queued_until": _instant(found.queued_until_us),
         "handed_off_at": _instant(found.handed_off_us),
         "closed_at": _instant(found.closed_us),
+    }
+
+
+def _upload(found: UploadAccount) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "customer": found.customer,
+        "state": "closed" if found.closed_us else "open",
+        "keys": list(found.keys),
+        "made_at": rfc3339(found.made_us),
+        "closed_at": _instant(found.closed_us),
+    }
+
+
+def _transfer_pass(found: TransferPass, now_us: int) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "state": found.state(now_us),
+        "by": "certificate" if found.is_certificate else "password",
+        "subject": found.subject,
+        "customer": found.customer,
+        "ticket": found.ticket or None,
+        "reason": found.reason,
+        "made_at": rfc3339(found.made_us),
+        "ends_at": rfc3339(found.ends_us),
+        "revoked_at": _instant(found.revoked_us),
+        "sessions": found.sessions or None,
+        "used": found.used,
     }
 
 

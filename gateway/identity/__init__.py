@@ -10,7 +10,7 @@ remembered token is believed no longer than a fresh one; whoever acts for a pers
 nothing.
 """
 
-from gateway.identity.accounts import KeptAccounts, TransferPass, UploadAccount
+from gateway.identity.accounts import KeptAccounts, PassState, TransferPass, UploadAccount
 from gateway.identity.authenticator import Authenticator
 from gateway.identity.keysets import KeySet, PublicKey
 from gateway.identity.keysource import MAX_DOCUMENT_BYTES, Fetcher, FileFetcher, KeySetSource, is_fetchable
@@ -29,6 +29,7 @@ __all__ = [
     "KeySet",
     "KeySetSource",
     "Kind",
+    "PassState",
     "Principal",
     "PublicKey",
     "Revocation",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from gateway.clock import SECOND_US, Clock
@@ -19,6 +20,8 @@ from gateway.identity.principal import Kind, Principal
 UPLOADS = "uploads"
 """The issuer of customers' upload accounts."""
 UPLOAD, PASS = "upload:", "pass:"
+CERTIFICATE = "certificate:"
+"""Begins what a pass keeps of its certificate, so that no password has it for a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,20 @@ class UploadAccount:
     made_us: int
     closed_us: int = 0
 
+    @property
+    def name(self) -> str:
+        """Its name among its customer's."""
+        return self.id.partition("/")[2]
+
+
+class PassState(StrEnum):
+    """Where a pass stands; of one that is used up the sessions that began go on."""
+
+    OPEN = "open"
+    USED_UP = "used-up"
+    OVER = "over"
+    REVOKED = "revoked"
+
 
 @dataclass(frozen=True, slots=True)
 class TransferPass:
@@ -49,8 +66,8 @@ class TransferPass:
         subject, issuer, roles, country, token_id, issued_at_s: as their token had them.
         customer: whose tree it opens.
         ticket, reason: why, as cited.
-        secret: the SHA-256 of what they type, hexadecimal.
-        sessions, used: how many sessions it is for, and how many began.
+        secret: the SHA-256 of what they type, hexadecimal; or :data:`CERTIFICATE` and that of their certificate.
+        sessions, used: how many sessions it is for (0, of a certificate: any number), and how many began.
     """
 
     id: str
@@ -70,9 +87,27 @@ class TransferPass:
     used: int = 0
     revoked_us: int = 0
 
+    @property
+    def is_certificate(self) -> bool:
+        """Whether its holder signs in with a certificate, and not with a password."""
+        return self.secret.startswith(CERTIFICATE)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no further session begins."""
+        return self.used >= self.sessions and not (self.is_certificate and self.sessions == 0)
+
     def is_over(self, now_us: int) -> bool:
         """Whether nobody is known by it any more."""
         return bool(self.revoked_us) or now_us >= self.ends_us
+
+    def state(self, now_us: int) -> PassState:
+        """Where it stands."""
+        if self.revoked_us:
+            return PassState.REVOKED
+        if self.is_over(now_us):
+            return PassState.OVER
+        return PassState.USED_UP if self.is_used_up else PassState.OPEN
 
 
 class Accounts(Protocol):
@@ -113,10 +148,17 @@ class KeptAccounts:
         """Take one in, in place of what was known of it."""
         if isinstance(noun, UploadAccount):
             self.uploads[noun.id] = noun
-        elif noun.is_over(self._clock.now_us()):
-            self.passes.pop(noun.id, None)
-        else:
-            self.passes[noun.id] = noun
+            return
+        if noun.id not in self.passes:
+            self._forget_what_is_over()
+        self.passes[noun.id] = noun
+        if noun.is_over(self._clock.now_us()):
+            del self.passes[noun.id]
+
+    def _forget_what_is_over(self) -> None:
+        now_us = self._clock.now_us()
+        for over in [id_ for id_, kept in self.passes.items() if kept.is_over(now_us)]:
+            del self.passes[over]
 
     def principal(self, account: str) -> Principal:
         """See :class:`Accounts`.

@@ -172,16 +172,24 @@ class Authenticator:
             account: as :class:`gateway.transfer.signing_in.SignedIn` has it.
 
         Raises:
-            Unauthenticated: the account is closed, the pass is over, or its holder has been revoked.
+            Unauthenticated: the account is closed, the pass is over, its holder has been revoked, or who vouched for
+                them is not believed any more.
         """
         principal = self._accounts.principal(account)
         if principal.kind is not Kind.CUSTOMER:
+            self._require_vouched(principal)
             principal = replace(principal, work_country=self.work_country(principal.subject))
         if self.revocations.is_revoked(principal):
             raise Unauthenticated(
                 f"{principal.subject} has been revoked; what they signed in with is no longer believed"
             )
         return principal
+
+    def _require_vouched(self, principal: Principal) -> None:
+        """Whoever vouched for the holder of a pass has to be believed still: a reload may have changed that."""
+        issuer = self._verifier.issuers.get(principal.issuer)
+        if issuer is None or principal.kind not in issuer.settings.vouches_for:
+            raise Unauthenticated(f"{principal.subject}'s issuer is not believed any more; sign in again")
 
     async def _principal(self, token: str) -> Principal:
         if len(token) > self._verifier.max_token_bytes or not token.isascii():

@@ -32,7 +32,8 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a token was issued (0: it does not say) and when it ends, in seconds since the epoch."""
+    """When a token was issued (0: it does not say) and when it ends (``exp``, or its greatest age before that), in
+    seconds since the epoch; the leeway is not in it."""
 
     issued_at_s: int
     expires_at_s: int
@@ -68,7 +69,8 @@ def check_times(claims: Claims, settings: IssuerSettings, now_s: float) -> Valid
         raise Unauthenticated("the token was issued in the future (iat)")
     if max_age_s is not None and (issued is None or now_s >= issued + max_age_s + leeway_s):
         raise Unauthenticated("the token is too old, or does not say when it was issued (iat); sign in again")
-    return Validity(issued_at_s=issued or 0, expires_at_s=expires)
+    oldest_s = expires if max_age_s is None or issued is None else int(issued + max_age_s)
+    return Validity(issued_at_s=issued or 0, expires_at_s=min(expires, oldest_s))
 
 
 def establish(claims: Claims, settings: IssuerSettings, validity: Validity) -> Principal:

@@ -27,7 +27,8 @@ class Principal:
         country: the token's country claim (ISO 3166-1 alpha-2), or "".
         work_country: the workforce directory's country for this subject, or "".
         token_id: the ``jti`` claim, or "".
-        issued_at_s, expires_at_s: the token's ``iat`` (0 without one) and ``exp``, seconds since the epoch.
+        issued_at_s, expires_at_s: the token's ``iat`` (0 without one) and end, seconds since the epoch: its ``exp``, or
+            earlier where the issuer's tokens have a greatest age.
         actor: the service that acts for this person (RFC 8693 ``act``, or the bearer of ``On-Behalf-Of``), or "".
     """
 

@@ -147,7 +147,6 @@ def _kid(header: Header) -> str | None:
 
 
 def _verified(principal: Principal, key: PublicKey, issuer: Issuer) -> Verified:
-    settings, ends_s = issuer.settings, float(principal.expires_at_s)
-    if settings.max_age_s is not None:
-        ends_s = min(ends_s, principal.issued_at_s + settings.max_age_s)
-    return Verified(principal, key, issuer.keys, reusable_until_s=ends_s, refused_from_s=ends_s + settings.leeway_s)
+    ends_s = float(principal.expires_at_s)
+    refused_from_s = ends_s + issuer.settings.leeway_s
+    return Verified(principal, key, issuer.keys, reusable_until_s=ends_s, refused_from_s=refused_from_s)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.settings.secrets import SecretText
 from gateway.settings.section import Section
 from gateway.settings.values import FilePath, ListenAddress, Name, Seconds
 
@@ -68,10 +69,12 @@ class FtpsDoorSettings(FtpDoorSettings):
 class SftpDoorSettings(TransferDoorSettings):
     """``[doors.sftp]``: SFTP over SSH, and nothing else that SSH can do.
 
-    ``host_keys``: private keys of the door.
+    ``host_keys``: private keys of the door; ``user_ca``: the private key that signs SSH certificates of passes, and the
+    only one whose certificates are believed.
     """
 
     host_keys: Annotated[tuple[FilePath, ...], Field(min_length=1)]
+    user_ca: SecretText | None = None
 
 
 class DoorsSettings(Section):

@@ -317,9 +317,10 @@ class RouteSettings(Section):
 
 
 class AccessSettings(Section):
-    """``[access]``: how long grants may last, and how long a request waits for its answer; 0: for ever."""
+    """``[access]``: how long grants and passes may last, and how long a request waits for its answer; 0: for ever."""
 
     longest_grant_s: Annotated[int, Field(ge=60, le=7 * 86_400)] = 7 * 86_400
+    longest_pass_s: Annotated[int, Field(ge=60, le=86_400)] = 3_600
     answer_within_s: Annotated[int, Field(ge=0, le=366 * 86_400)] = 3 * 86_400
 
 

@@ -12,7 +12,7 @@ from gateway.storage.cursors import PASSED_OVER, Cursor, FeedCursors
 from gateway.storage.follower import StateFollower
 from gateway.storage.held import StateMemory, StatePlace
 from gateway.storage.outbox import StateOutbox
-from gateway.storage.pruning import prune_replays
+from gateway.storage.pruning import prune, prune_passes, prune_replays
 from gateway.storage.replay import KEPT_US, Replay
 from gateway.storage.store import StateStore
 
@@ -27,5 +27,7 @@ __all__ = [
     "StateOutbox",
     "StatePlace",
     "StateStore",
+    "prune",
+    "prune_passes",
     "prune_replays",
 ]

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, Table, delete, select
 
+from gateway.clock import SECOND_US
 from gateway.storage.replay import KEPT_US
 from gateway.storage.store import StateStore
-from gateway.storage.tables import replay
+from gateway.storage.tables import replay, transfer_pass
 
 MOST_AT_ONCE = 500
+PASSES_KEPT_US = 30 * 86_400 * SECOND_US
+"""For how long a pass that is over is listed; what was done with it stands in the ledger."""
+
+
+def prune(store: StateStore, *, now_us: int) -> int:
+    """Forget answers whose keys mean nothing any more, and passes that have long been over; blocking.
+
+    Returns:
+        How many there were.
+    """
+    return prune_replays(store, now_us=now_us) + prune_passes(store, now_us=now_us)
+
+
+def prune_passes(store: StateStore, *, now_us: int) -> int:
+    """Forget passes that have long been over; see :func:`prune_replays`."""
+    return _prune(store, transfer_pass, transfer_pass.c.ends_us < now_us - PASSES_KEPT_US)
 
 
 def prune_replays(store: StateStore, *, now_us: int) -> int:
@@ -19,7 +36,11 @@ def prune_replays(store: StateStore, *, now_us: int) -> int:
     Returns:
         How many there were.
     """
-    old = select(replay.c.id).where(replay.c.at_us < now_us - KEPT_US).limit(MOST_AT_ONCE)
+    return _prune(store, replay, replay.c.at_us < now_us - KEPT_US)
+
+
+def _prune(store: StateStore, table: Table, is_old: ColumnElement[bool]) -> int:
+    old = select(table.c.id).where(is_old).limit(MOST_AT_ONCE)
     count = 0
     while True:
         with store.connection() as connection:
@@ -27,5 +48,5 @@ def prune_replays(store: StateStore, *, now_us: int) -> int:
         if not keys:
             return count
         with store.connection(writing=True) as connection:  # one that was used anew meanwhile stays
-            again = replay.c.id.in_(keys) & (replay.c.at_us < now_us - KEPT_US)
-            count += connection.execute(delete(replay).where(again)).rowcount
+            again = table.c.id.in_(keys) & is_old
+            count += connection.execute(delete(table).where(again)).rowcount

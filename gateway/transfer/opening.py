@@ -10,6 +10,7 @@ from functools import partial
 import asyncssh
 
 from gateway.errors import ConfigurationError
+from gateway.identity.ssh_certificates import UserCa
 from gateway.settings import Settings, StoreSettings
 from gateway.transfer.ftp_door import ftp_door, require_tls
 from gateway.transfer.session import Gate
@@ -78,6 +79,8 @@ def _looks(settings: Settings) -> Iterator[Callable[[], object]]:
         yield partial(require_tls, door, name)
     if sftp := settings.doors.sftp:
         yield partial(ssh_options, sftp, asyncssh.SSHServer)
+        if sftp.user_ca:
+            yield partial(UserCa.of, sftp.user_ca)
     for store in settings.store:
         if not store.url.get_secret_value().startswith(("http://", "https://")):
             yield partial(_look_at_site, store)

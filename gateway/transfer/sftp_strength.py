@@ -15,10 +15,9 @@ from asyncssh.public_key import SSHOpenSSHCertificate, decode_ssh_certificate, d
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from gateway.errors import ConfigurationError
+from gateway.identity.ssh_certificates import MAX_RSA_BITS, MIN_RSA_BITS, USER
 from gateway.settings.doors import SftpDoorSettings
 
-MIN_RSA_BITS, MAX_RSA_BITS = 2_048, 8_192
-_USER_CERTIFICATE = 1  # PROTOCOL.certkeys of OpenSSH
 EXCHANGES = (
     "mlkem768x25519-sha256",
     "curve25519-sha256",
@@ -51,7 +50,7 @@ def client_key(key_data: bytes) -> tuple[asyncssh.SSHKey, str] | None:
         algorithm = SSHPacket(key_data).get_string()
         if b"-cert-" in algorithm:
             certificate = decode_ssh_certificate(key_data)
-            if not isinstance(certificate, SSHOpenSSHCertificate) or certificate._cert_type != _USER_CERTIFICATE:
+            if not isinstance(certificate, SSHOpenSSHCertificate) or certificate._cert_type != USER:
                 return None
             key = certificate.key
         else:

@@ -19,6 +19,8 @@ from gateway.clock import Clock
 from gateway.errors import NotFound, Unauthenticated, Unavailable
 from gateway.identity import KeptAccounts, Principal, TransferPass
 from gateway.identity.accounts import PASS, UPLOAD
+from gateway.identity.passwords import HASHER
+from gateway.identity.ssh_certificates import UserCa
 from gateway.ledger import administrative
 from gateway.masking import masked
 from gateway.proxy.limits import neighbourhood
@@ -32,7 +34,6 @@ MINUTE_S, RECORDED_A_MINUTE = 60, 6
 PLACES = 10_000
 _MAX_NAME = 128
 _NO = "the name, the password or the key is wrong, or too many were; try again later"
-HASHER = argon2.PasswordHasher()  # RFC 9106, second recommended option
 _NOBODYS = HASHER.hash("nobody has this password")
 
 
@@ -42,6 +43,7 @@ class SignIn:
     Args:
         principal: who an account is now; raises Unauthenticated where it counts no longer. A reload sets another.
         record: writes an entry down, and returns once it is durable.
+        user_ca: whose certificates are believed; without it nobody's.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class SignIn:
         record: Callable[[Mapping[str, object]], Awaitable[object]],
         clock: Clock,
         node: str,
+        user_ca: UserCa | None = None,
     ) -> None:
         self._accounts, self._state = accounts, state
         self.principal, self._record = principal, record
-        self._clock, self._node = clock, node
+        self._clock, self._node, self._user_ca = clock, node, user_ca
         self._patience = Patience(clock.monotonic_s)
         self._hashing = asyncio.Semaphore(HASHED_AT_ONCE)
         self._refusals: dict[object, tuple[float, int]] = {}
@@ -68,7 +71,9 @@ class SignIn:
         return await self._signed_in(door, user, peer, lambda: self._by_hash(user, password, neighbourhood(peer)))
 
     async def by_key(self, door: str, user: str, key: str, peer: str) -> SignedIn:
-        """See :class:`gateway.transfer.signing_in.SigningIn`; certificates are nobody's in this version."""
+        """See :class:`gateway.transfer.signing_in.SigningIn`."""
+        if user.startswith(PASS_PREFIX):
+            return await self._signed_in(door, user, peer, lambda: self._by_certificate(user, key, peer))
         return await self._signed_in(door, user, peer, lambda: self._by_public_key(user, key))
 
     async def _signed_in(
@@ -115,6 +120,15 @@ class SignIn:
         digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
         if not hmac.compare_digest(digest, kept.secret if kept else ""):
             return None
+        return await self._by_pass(user)
+
+    async def _by_certificate(self, user: str, line: str, peer: str) -> SignedIn | None:
+        kept, ca = self._accounts.passes.get(user), self._user_ca
+        if kept is None or ca is None or not ca.vouches_for(line, kept, peer, self._clock.now_us()):
+            return None
+        return await self._by_pass(user)
+
+    async def _by_pass(self, user: str) -> SignedIn | None:
         used = await asyncio.to_thread(self._use, user)
         return SignedIn(PASS + used.id, used.customer, used.ticket, used.reason) if used else None
 
@@ -125,7 +139,7 @@ class SignIn:
                 kept = transaction.get(TransferPass, id_)
             except NotFound:
                 return None
-            if kept.is_over(self._clock.now_us()) or kept.used >= kept.sessions:
+            if kept.is_over(self._clock.now_us()) or kept.is_used_up:
                 return None
             used = replace(kept, used=kept.used + 1)
             transaction.put(used)

@@ -27,6 +27,8 @@ NOTIFICATIONS = (ROOT / "docs" / "notifications.md").read_text("utf-8")
 EXPORTS = (ROOT / "docs" / "exports.md").read_text("utf-8")
 FEEDS = (ROOT / "docs" / "feeds.md").read_text("utf-8")
 LEDGER = (ROOT / "docs" / "ledger.md").read_text("utf-8")
+DOORS = (ROOT / "docs" / "transfer-doors.md").read_text("utf-8")
+SFTP = (ROOT / "docs" / "sftp.md").read_text("utf-8")
 SUPPORT_PLAN = (ROOT / "docs" / "support-plan.md").read_text("utf-8")
 
 
@@ -38,7 +40,7 @@ def _commands(text: str) -> list[str]:
     return [line for line in (*lines, *inline, *substituted) if line.startswith("residency-gateway")]
 
 
-PAGES = (README, SUPPORT_PLAN, LEDGER, EXPORTS, FEEDS)
+PAGES = (README, SUPPORT_PLAN, LEDGER, EXPORTS, FEEDS, DOORS, SFTP)
 
 
 @pytest.mark.parametrize("line", [line for page in PAGES for line in _commands(page)])

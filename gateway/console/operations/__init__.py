@@ -1,7 +1,7 @@
 """The table: everything that can be called. Routes, permissions, the record and the document follow from it."""
 
 from gateway.console.operation import Operation
-from gateway.console.operations import access, authorizations, customers, people, tickets
+from gateway.console.operations import access, authorizations, customers, passes, people, tickets, uploads
 
 OPERATIONS: tuple[Operation, ...] = (
     *people.OPERATIONS,
@@ -9,6 +9,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *tickets.OPERATIONS,
     *access.OPERATIONS,
     *authorizations.OPERATIONS,
+    *uploads.OPERATIONS,
+    *passes.OPERATIONS,
 )
 
 __all__ = ["OPERATIONS"]

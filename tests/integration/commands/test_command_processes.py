@@ -112,6 +112,7 @@ async def test_a_denial_leads_to_the_hand_off_of_its_ticket(site: Running) -> No
         ("access revoke G-", []),
         ("tickets show Z", []),
         ("tickets severity C", ["CASE-5"]),
+        ("customers uploads pass mint g", ["globex"]),
     ],
 )
 async def test_a_shell_completes_ids_of_the_state_at_hand(

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.context import Operation
 from gateway.identity import UploadAccount
-from gateway.transfer.sign_in import HASHER
+from gateway.identity.passwords import HASHER
 from tests.integration.commands.lines import one, said
 
 

@@ -62,8 +62,27 @@ EXAMPLES: dict[str, tuple[str, str, str, Any]] = {
     ),
     "authorizations.show": ("authorization.read", "GET", "/authorizations/A-1", None),
     "authorizations.withdraw": ("authorization.withdraw", "POST", "/authorizations/A-1/withdraw", {}),
+    "uploads.list": ("customer.read", "GET", "/customers/acme/uploads", None),
+    "uploads.add": ("customer.change", "POST", "/customers/acme/uploads", {"name": "nightly"}),
+    "uploads.show": ("customer.read", "GET", "/customers/acme/uploads/none", None),
+    "uploads.password": ("customer.change", "POST", "/customers/acme/uploads/none/password", {}),
+    "uploads.add-key": ("customer.change", "POST", "/customers/acme/uploads/none/keys", {"public_key": "ssh"}),
+    "uploads.remove-key": (
+        "customer.change",
+        "POST",
+        "/customers/acme/uploads/none/keys/remove",
+        {"public_key": "ssh"},
+    ),
+    "uploads.close": ("customer.change", "POST", "/customers/acme/uploads/none/close", {}),
+    "uploads.reopen": ("customer.change", "POST", "/customers/acme/uploads/none/reopen", {}),
+    "passes.list": ("transfer.pass-read", "GET", "/passes", None),
+    "passes.mint": ("transfer.pass-mint", "POST", "/passes", {"customer": "acme"}),
+    "passes.show": ("transfer.pass-read", "GET", "/passes/pass-none", None),
+    "passes.revoke": ("transfer.pass-revoke", "POST", "/passes/pass-none/revoke", {}),
 }
 """By operation: the act that it takes, and a call of it that somebody who may could make."""
+RECORDED = {"uploads.add": "customer.upload-add"}
+"""The name of an act in the record, where it is another than that of the permission."""
 
 
 def _allowed(api: Api, act: str) -> set[str]:
@@ -93,7 +112,7 @@ async def test_an_operation_is_for_the_roles_that_the_permissions_name(api: Api,
             (person.name, person.address)
         }
         *before_it, last = entries
-        assert last["act"].removeprefix("api.") in (operation.name, act), "one of it"
+        assert last["act"].removeprefix("api.") in (operation.name, RECORDED.get(operation.name, act)), "one of it"
         assert [entry["object"] for entry in before_it] == last["details"].get("ended", []), "and one of each ending"
         if refused:
             [entry] = entries

@@ -53,12 +53,20 @@ def test_everything_about_an_operation_is_described(operation: Operation) -> Non
     assert ("requestBody" in found) == operation.acts
     names = [parameter.get("name") or resolved(parameter)["name"] for parameter in found["parameters"]]
     assert re.findall(r"{(\w+)}", operation.path) == [name for name in names if f"{{{name}}}" in operation.path]
-    assert ("Idempotency-Key" in names) == (operation.method == "POST")
+    assert ("Idempotency-Key" in names) == (operation.method == "POST" and not operation.secret)
     assert ("If-Match" in names) == (operation.acts and "{" in operation.path)
     success = found["responses"][str(operation.status)]
     assert ("ETag" in success.get("headers", {})) == operation.is_single
     assert ("Location" in success.get("headers", {})) == (operation.status == 201)
     assert {int(status) for status in found["responses"]} == {operation.status, *statuses(operation)}
+
+
+@EVERY_OPERATION
+def test_what_tells_a_secret_says_so_and_is_never_repeated(operation: Operation) -> None:
+    """A password that is shown is told once: no key makes the call tell it again."""
+    shown = operation.answer.model_fields if operation.answer else {}
+    assert operation.secret == bool({"password", "secret", "token"} & set(shown))
+    assert not (operation.secret and operation.is_repeatable)
 
 
 def test_every_reference_leads_somewhere() -> None:

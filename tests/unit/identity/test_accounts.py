@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.clock import SECOND_US
@@ -51,3 +53,20 @@ def test_an_account_is_no_pass_and_a_pass_is_no_account(account: str) -> None:
     accounts.put(PASS)
     with pytest.raises(Unauthenticated):
         accounts.principal(account)
+
+
+def test_a_pass_that_is_over_is_forgotten() -> None:
+    """Whatever many are minted, those in memory are the ones that count."""
+    clock = FakeClock()
+    accounts = KeptAccounts(clock)
+    soon = replace(PASS, ends_us=clock.now_us() + SECOND_US)
+    accounts.put(soon)
+    accounts.put(replace(soon, used=1))
+    assert accounts.principal("pass:sam-1")
+    clock.advance(2)
+    with pytest.raises(Unauthenticated):
+        accounts.principal("pass:sam-1")
+    accounts.put(replace(PASS, id="sam-2", ends_us=clock.now_us() + SECOND_US))
+    assert set(accounts.passes) == {"sam-2"}
+    accounts.put(replace(PASS, id="sam-2", revoked_us=1))
+    assert accounts.passes == {}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.clock import SECOND_US
 from gateway.errors import KeySetUnavailable, Malformed, Unauthenticated
-from gateway.identity import Kind, TokenVerifier, Verified
+from gateway.identity import KeptAccounts, Kind, TokenVerifier, TransferPass, Verified
 from tests.world.clock import NOW_S
 from tests.world.tokens import ABSENT, IdentityWorld, claims, ec_key, issuer_settings, key_set, rsa_key
 
@@ -315,3 +317,57 @@ async def test_problems_and_readiness_tell_what_is_missing(world: IdentityWorld)
     assert (world.authenticator.ready, world.authenticator.problems) == (True, {})
     assert (fresh.ready, list(fresh.problems)) == (False, ["https://login.example.com/"])
     await asyncio.gather(fresh.close(), world.authenticator.close())
+
+
+def _with_pass(world: IdentityWorld, **changes: Any) -> KeptAccounts:
+    accounts = KeptAccounts(world.clock)
+    given = TransferPass(
+        "pass-1", "priya", issuer_settings().issuer, ("engineer",), "IN", "t-1", NOW_S, "acme", "", "", "0" * 64,
+        NOW_S * SECOND_US, (NOW_S + 60) * SECOND_US,
+    )  # fmt: skip
+    accounts.put(replace(given, **changes))
+    world.authenticator._accounts = accounts
+    return accounts
+
+
+async def test_the_holder_of_a_pass_is_who_their_token_said(world: IdentityWorld) -> None:
+    """Until it is over."""
+    _with_pass(world)
+    found = world.authenticator.accounted("pass:pass-1")
+    assert (found.subject, found.kind, found.roles, found.country) == ("priya", Kind.PERSONNEL, {"engineer"}, "IN")
+    assert (found.token_id, found.issued_at_s, found.expires_at_s) == ("t-1", NOW_S, NOW_S + 60)
+    world.clock.advance(60)
+    with pytest.raises(Unauthenticated):
+        world.authenticator.accounted("pass:pass-1")
+
+
+@pytest.mark.parametrize("what", ["subject", "token", "issuer"])
+async def test_a_pass_counts_no_longer_than_its_holder_token_and_issuer(world: IdentityWorld, what: str) -> None:
+    """Each is looked at every time; a subject who signed in again has another token, and another pass."""
+    _with_pass(world, issuer="https://not-any-more.example/" if what == "issuer" else issuer_settings().issuer)
+    if what == "subject":
+        world.revocations.revoke_subject("priya", issued_until_s=NOW_S)
+    elif what == "token":
+        world.revocations.revoke_token("t-1")
+    with pytest.raises(Unauthenticated):
+        world.authenticator.accounted("pass:pass-1")
+    if what == "subject":
+        _with_pass(world, issued_at_s=NOW_S + 1)
+        assert world.authenticator.accounted("pass:pass-1")
+
+
+async def test_an_issuer_that_vouches_for_personnel_no_longer_ends_their_passes() -> None:
+    """A reload may say so."""
+    world = IdentityWorld(issuer=issuer_settings(vouches_for=["service"]))
+    _with_pass(world)
+    with pytest.raises(Unauthenticated, match="not believed"):
+        world.authenticator.accounted("pass:pass-1")
+
+
+async def test_a_token_ends_with_its_greatest_age(world: IdentityWorld) -> None:
+    """So that nothing that is minted from it outlives it: its ``exp`` is an hour from now."""
+    strict = IdentityWorld(issuer=issuer_settings(max_age_s=600))
+    for there, ends_s in ((world, NOW_S + 3_600), (strict, NOW_S + 600)):
+        await there.authenticator.refresh_if_due()
+        found = await there.authenticator.authenticate(bearer(iat=NOW_S))
+        assert found.expires_at_s == ends_s

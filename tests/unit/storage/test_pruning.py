@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.storage import KEPT_US, Replay, StateStore, prune_replays, pruning
-from tests.unit.storage.nouns import REPLAY, TICKET
+from gateway.identity import TransferPass
+from gateway.storage import KEPT_US, Replay, StateStore, prune, prune_passes, prune_replays, pruning
+from gateway.storage.pruning import PASSES_KEPT_US
+from tests.unit.storage.nouns import PASS, REPLAY, TICKET
 from tests.world.clock import FakeClock
 
 
@@ -20,6 +22,18 @@ def test_answers_are_kept_for_two_days(store: StateStore, clock: FakeClock) -> N
     assert [kept.id for kept in store.all(Replay)] == ["new"]
     assert list(store.all(type(TICKET))) == [TICKET]
     assert prune_replays(store, now_us=now_us) == 0
+
+
+def test_passes_that_are_over_are_listed_for_thirty_days(store: StateStore, clock: FakeClock) -> None:
+    """Used, revoked or neither: what counts is when they ended."""
+    now_us = clock.now_us()
+    for name, ends_us in (("old", now_us - PASSES_KEPT_US - 1), ("new", now_us - PASSES_KEPT_US), ("open", now_us + 1)):
+        store.put(replace(PASS, id=name, ends_us=ends_us))
+    store.put(replace(REPLAY, at_us=now_us))
+    assert prune(store, now_us=now_us) == 1
+    assert {kept.id for kept in store.all(TransferPass)} == {"new", "open"}
+    assert len(list(store.all(Replay))) == 1
+    assert prune_passes(store, now_us=now_us) == 0
 
 
 def test_many_go_in_several_transactions(store: StateStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import argon2
+import asyncssh
 import pytest
 
 from gateway.clock import SECOND_US
 from gateway.errors import Unavailable
 from gateway.identity import KeptAccounts, TransferPass, UploadAccount
+from gateway.identity.ssh_certificates import UserCa, kept_form
 from gateway.storage import StateStore
 from gateway.transfer import sign_in
 from gateway.transfer.sign_in import RECORDED_A_MINUTE, SignIn
@@ -39,7 +41,7 @@ class Hall:
         self.accounts.put(self.account)
         self.desk = self.another()
 
-    def another(self) -> SignIn:
+    def another(self, user_ca: UserCa | None = None) -> SignIn:
         return SignIn(
             self.accounts,
             self.state,
@@ -47,6 +49,7 @@ class Hall:
             record=self.record,
             clock=self.clock,
             node="n1",
+            user_ca=user_ca,
         )
 
     async def record(self, entry: Mapping[str, object]) -> None:
@@ -107,11 +110,51 @@ async def test_a_closed_account_signs_nobody_in(hall: Hall) -> None:
 
 
 async def test_a_key_signs_in_and_a_certificate_or_another_does_not(hall: Hall) -> None:
-    """A certificate is nobody's."""
+    """Of an upload account."""
     assert await hall.desk.by_key("sftp", "acme/nightly", KEY, PEER) == SignedIn("upload:acme/nightly", "acme")
     for key in ("ssh-ed25519 AAAB", "ssh-ed25519-cert-v01@openssh.com AAAA", ""):
         with pytest.raises(NotSignedIn):
             await hall.desk.by_key("sftp", "acme/nightly", key, PEER)
+
+
+async def test_a_certificate_signs_in_whoever_has_its_pass(hall: Hall) -> None:
+    """As often as the pass says; under its name alone, and nowhere without the authority; no password is it."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    ca = UserCa(key)
+    id_ = "pass-0123456789ab"
+    line = ca.sign(hall.give_pass(id=id_), key.export_public_key().decode())
+    hall.give_pass(id=id_, secret=kept_form(line), sessions=2)
+    desk = hall.another(user_ca=ca)
+    assert await desk.by_key("sftp", id_, line, PEER) == SignedIn(f"pass:{id_}", "acme", "BUG-9", "why")
+    for user, one in (("acme/nightly", desk), ("pass-0123456789ac", desk), (id_, hall.desk)):
+        with pytest.raises(NotSignedIn):
+            await one.by_key("sftp", user, line, PEER)
+    for password in (line, kept_form(line), ""):
+        with pytest.raises(NotSignedIn):
+            await desk.by_password("sftp", id_, password, PEER)
+    assert await desk.by_key("sftp", id_, line, PEER)
+    with pytest.raises(NotSignedIn):
+        await desk.by_key("sftp", id_, line, PEER)
+    assert hall.state.get(TransferPass, id_).used == 2
+
+
+@pytest.mark.parametrize("changes", [{"ends_us": 1}, {"revoked_us": 1}, {"used": 1, "sessions": 1}])
+async def test_a_certificate_ends_with_its_pass(hall: Hall, changes: dict[str, int]) -> None:
+    """However long the certificate itself would hold."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    ca = UserCa(key)
+    line = ca.sign(hall.give_pass(id="pass-0123456789ab"), key.export_public_key().decode())
+    hall.give_pass(id="pass-0123456789ab", secret=kept_form(line), **{"sessions": 0} | changes)
+    with pytest.raises(NotSignedIn):
+        await hall.another(user_ca=ca).by_key("sftp", "pass-0123456789ab", line, PEER)
+
+
+async def test_a_pass_that_is_not_current_in_the_state_signs_nobody_in(hall: Hall) -> None:
+    """It was revoked a moment ago, and the doors have not heard of it."""
+    given = hall.give_pass()
+    with hall.state.transaction(exclusive=True) as transaction:
+        transaction.put(replace(given, revoked_us=1))
+    assert await hall.try_in(SECRET, "pass-1") is None
 
 
 async def test_without_a_record_nobody_is_signed_in(hall: Hall) -> None:
