@@ -142,7 +142,7 @@ def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[
     if not known or not isinstance(url, str) or not _is_store_url(url):
         return
     for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
-        if store.get(key) and not url.startswith("https:"):
+        if store.get(key) and not url.startswith(("https:", "ftps:", "ftpes:")):
             yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
     yield from ssh_contradictions(store, urlsplit(url))
     for key in ("addresses", "credential"):
