@@ -24,6 +24,7 @@ from aioftp.common import SSLSessionBoundContext
 from gateway.transfer.site import About, Admits, NoSuchName, SiteElsewhere
 
 LEAVE_S = 1.0
+SETTLE_S = 5.0
 FAILURES = (aioftp.AIOFTPException, OSError, EOFError, ValueError, LookupError)  # aioftp trusts replies to have parts
 _UNKNOWN = ("500", "502", "504")
 _FOLDERS = ("dir", "cdir")  # MLST of some servers says cdir of the folder that they are in
@@ -149,7 +150,7 @@ class FtpClient(aioftp.Client):
     async def settle(self) -> None:
         """Hear how a transfer that was broken off ended, so that the server is done with the file; within a while."""
         with suppress(*FAILURES):
-            async with asyncio.timeout(LEAVE_S):
+            async with asyncio.timeout(SETTLE_S):
                 await self.command(None, ("2xx", "4xx", "5xx"), "1xx")
 
     async def take_leave(self) -> None:

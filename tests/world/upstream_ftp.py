@@ -85,6 +85,20 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Answer = str | Callable[["ScriptedFtp", asyncio.StreamWriter], Awaitable[None]]
 
 
+_USUAL: Mapping[str, str] = {
+    "(greeting)": "220 hello",
+    "USER": "331 and who says so?",
+    "PASS": "230 come in",
+    "TYPE": "200 so be it",
+    "MLST": "250-facts\r\n type=file;size=5; /x\r\n250 that is all",
+    "CWD": "250 there",
+    "RNFR": "350 to what?",
+    "SIZE": "500 what?",
+    "REST": "350 from there",
+    "QUIT": "221 bye",
+}
+
+
 @dataclass
 class ScriptedFtp:
     """A server that answers each command by its name, as a test says, and otherwise as one would.
@@ -102,21 +116,6 @@ class ScriptedFtp:
     _passive: list[tuple[asyncio.Server, asyncio.Queue[Pair]]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    _USUAL: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "(greeting)": "220 hello",
-            "USER": "331 and who says so?",
-            "PASS": "230 come in",
-            "TYPE": "200 so be it",
-            "MLST": "250-facts\r\n type=file;size=5; /x\r\n250 that is all",
-            "CWD": "250 there",
-            "RNFR": "350 to what?",
-            "SIZE": "500 what?",
-            "REST": "350 from there",
-            "QUIT": "221 bye",
-        }
-    )
 
     @property
     def url(self) -> str:
@@ -139,7 +138,7 @@ class ScriptedFtp:
             writer.close()
 
     async def _say(self, command: str, writer: asyncio.StreamWriter) -> None:
-        answer = self.answers.get(command, self._USUAL.get(command, ""))
+        answer = self.answers.get(command, _USUAL.get(command, ""))
         if callable(answer):
             await answer(self, writer)
         elif answer:

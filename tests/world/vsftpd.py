@@ -6,11 +6,13 @@ It runs as whoever runs the tests, and so confines nobody: the paths of its clie
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.world.sshd import until_listening
@@ -55,15 +57,8 @@ rsa_private_key_file={key}
 """
 
 
-async def missing() -> str:
-    """Why there is none to run, or ""; tried once, with everything it is asked for."""
-    if shutil.which(PROGRAM) is None:
-        return f"{PROGRAM} is not installed"
-    try:
-        async with vsftpd():
-            return ""
-    except (OSError, TimeoutError) as error:
-        return f"{PROGRAM} cannot run here ({error})"
+class CannotRun(Exception):
+    """The message says why there is none."""
 
 
 @asynccontextmanager
@@ -74,7 +69,12 @@ async def vsftpd(scheme: str = "ftp", tls: tuple[Path, Path] | None = None, **mo
         scheme: ``ftp``, ``ftpes`` or ``ftps``.
         tls: certificate and key.
         more: settings besides, as in vsftpd.conf(5).
+
+    Raises:
+        CannotRun: there is none, or not here.
     """
+    if shutil.which(PROGRAM) is None:
+        raise CannotRun(f"{PROGRAM} is not installed")
     directory = Path(tempfile.mkdtemp())
     try:
         root = directory / "root"
@@ -90,14 +90,21 @@ async def vsftpd(scheme: str = "ftp", tls: tuple[Path, Path] | None = None, **mo
         config += "".join(f"{name}={value}\n" for name, value in more.items())
         (directory / "config").write_text(config)
         process = await asyncio.create_subprocess_exec(
-            PROGRAM, str(directory / "config"), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+            PROGRAM,
+            str(directory / "config"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
-            await until_listening(port)
+            try:
+                await until_listening(port)
+            except TimeoutError as error:
+                raise CannotRun(f"{PROGRAM} does not run here (it ended with {process.returncode})") from error
             yield UpstreamFtp(scheme, port, root, str(root))
         finally:
-            if process.returncode is None:
-                process.terminate()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)  # with the sessions that it forked
             await process.wait()
     finally:
         shutil.rmtree(directory)

@@ -15,9 +15,9 @@ from gateway.transfer.ftp_site import FtpSite
 from gateway.transfer.site import NameTaken, NoSuchName, Site, SiteElsewhere, SiteUnavailable
 from gateway.transfer.sites import site_of
 from gateway.transfer.uploads import Uploads, partial_of
-from tests.world import vsftpd
 from tests.world.certificates import Authority
 from tests.world.upstream_ftp import UpstreamFtp, pyftpd
+from tests.world.vsftpd import CannotRun, vsftpd
 
 SIZE = 3_000_017
 SERVERS = [f"{program} {scheme}" for program in ("pyftpdlib", "vsftpd") for scheme in ("ftp", "ftpes", "ftps")]
@@ -30,9 +30,11 @@ async def running(kind: str, directory: Path, authority: Authority, **more: str)
     tls = None if scheme == "ftp" else authority.server()
     async with AsyncExitStack() as stack:
         if program == "vsftpd":
-            if why := await vsftpd.missing():
-                pytest.skip(why)
-            yield await stack.enter_async_context(vsftpd.vsftpd(scheme, tls, **more))
+            try:
+                server = await stack.enter_async_context(vsftpd(scheme, tls, **more))
+            except CannotRun as why:
+                pytest.skip(str(why))
+            yield server
         else:
             (directory / "root").mkdir()
             yield stack.enter_context(pyftpd(directory / "root", scheme, tls, **more))

@@ -33,7 +33,7 @@ EVERY_ACT: Acts = {
 }
 ABSENT = "550 nothing there"
 FACTS = "250-facts\r\n type={};size=5; /x\r\n250 that is all"
-FAST = {"connect_timeout_s": 5.0, "read_timeout_s": 0.2}
+FAST = {"connect_timeout_s": 1.0, "read_timeout_s": 0.3}
 
 
 @asynccontextmanager
@@ -179,7 +179,7 @@ async def test_data_that_stops_flowing_is_slow() -> None:
         await data.drain()
         server._writers.append(data)
 
-    async with scripted(answers={"RETR": half}, **FAST) as (server, site):
+    async with scripted(answers={"RETR": half}, read_timeout_s=2.0) as (server, site):
         reading = await site.read("/x")
         assert await reading.read(10) == b"half"
         with pytest.raises(SiteSlow):
