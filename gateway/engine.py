@@ -13,7 +13,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -326,7 +325,4 @@ def _kept(settings: StoreSettings, before: Engine | None) -> Store | None:
 
 
 def _store(settings: StoreSettings) -> Store:
-    url = settings.url.get_secret_value()
-    if urlsplit(url).scheme in ("http", "https"):
-        return HttpStore(settings)
-    return SiteStore(settings.name, site_of(settings))
+    return SiteStore(settings.name, site_of(settings)) if settings.is_site else HttpStore(settings)

@@ -120,7 +120,7 @@ def open_rooms(
     require_known_types(settings.notification)
     databases = _databases(settings, clock, strict=strict, before=before)
     locator = Locator(databases, settings.location.site)
-    routes = RouteTable(settings.route)
+    routes = RouteTable(settings.route, {store.name for store in settings.store if store.is_site})
     state, follower, customers, desk, usage, revocations, accounts = _followed(settings, clock, before)
     residence = StoreResidence(settings.store, resolve=_resolve, country_of=lambda address: _country(locator, address))
     residence.refresh()

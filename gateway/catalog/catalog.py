@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gateway.catalog.customers import CUSTOMER_ID, Customers
 from gateway.catalog.resource import Action, Resource, Scope
 from gateway.catalog.routes import NEVER_FORWARDED, Route, RouteTable
-from gateway.catalog.target import Target, canonical
+from gateway.catalog.target import Target, canonical, named, unconfined
 from gateway.errors import Malformed, MethodNotAllowed
 
 
@@ -38,23 +38,30 @@ class Catalog:
             Malformed: it can be read in two ways, or its route, or the part that names the customer, may not hold it.
         """
         try:
-            return canonical(raw, max_bytes=max_bytes)
+            target = canonical(raw, max_bytes=max_bytes)
         except Malformed:
             if not self._routes.allow:
                 raise
-            target = self._opted_in(raw, host, max_bytes)
-            if target is None:
+            opted_in = self._opted_in(raw, host, max_bytes)
+            if opted_in is None:
                 raise
-            return target
+            return opted_in
+        if self._routes.has_sites and "%" in target.path:
+            matched = self._routes.match(target.path, _bare(host))
+            if matched and matched[0].is_site:
+                return named(raw, max_bytes=max_bytes)
+        return target
 
     def _opted_in(self, raw: str, host: str, max_bytes: int) -> Target | None:
-        """The target if the route that it leads to allows all of it; the path's form is the same whoever allows it."""
+        """The target if the route that it leads to allows all of it."""
         try:
-            target = canonical(raw, max_bytes=max_bytes, allow=self._routes.allow)
+            target = unconfined(raw, max_bytes=max_bytes, allow=self._routes.allow)
             matched = self._routes.match(target.path, _bare(host))
             if matched is None:
                 return None
             canonical(matched[0].head(target.path), max_bytes=max_bytes)
+            if matched[0].is_site:
+                return named(raw, max_bytes=max_bytes)
             return canonical(raw, max_bytes=max_bytes, allow=matched[0].allow)
         except Malformed:
             return None

@@ -8,12 +8,13 @@ configured header is looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from urllib.parse import unquote
 
 from gateway.catalog.resource import Action
-from gateway.catalog.target import canonical
+from gateway.catalog.target import NAMES, canonical, quoted
 from gateway.errors import ConfigurationError, Malformed, MethodNotAllowed
 from gateway.settings import RouteSettings
 
@@ -47,7 +48,7 @@ class Route:
     """One configured route, ready to match.
 
     ``segments`` holds a literal, or ``None`` for a variable; ``customer_at`` is the index of ``{customer}``; ``allow``
-    is what the route opts in to (see :func:`canonical`).
+    is what the route opts in to (see :func:`canonical`); at a site each segment is a name (see :func:`named`).
     """
 
     template: str
@@ -64,6 +65,7 @@ class Route:
     customer_header: str | None
     many_customers: bool
     allow: frozenset[str] = frozenset()
+    is_site: bool = False
 
     def action(self, method: str, actions: Mapping[str, Action] | None = None) -> Action:
         """What a method does to the data here; ``actions``: of a door whose methods are not HTTP's.
@@ -105,19 +107,23 @@ class _Node:
 class RouteTable:
     """All routes, as a tree over their segments.
 
+    Args:
+        sites: the names of the stores that are sites of files.
+
     Attributes:
         allow: what any of them opts in to.
+        has_sites: whether any leads to a site.
 
     Raises:
         ConfigurationError: a template that cannot be read, or two that overlap; one line each.
     """
 
-    def __init__(self, settings: Sequence[RouteSettings]) -> None:
+    def __init__(self, settings: Sequence[RouteSettings], sites: Container[str] = ()) -> None:
         problems: list[str] = []
         routes: list[tuple[int, Route]] = []
         for index, route in enumerate(settings):
             try:
-                routes.append((index, _route(route)))
+                routes.append((index, _route(route, is_site=route.store in sites)))
             except ValueError as error:
                 problems.append(f"route[{index}]: {error}")
         for (first, one), (second, other) in combinations(routes, 2):
@@ -129,6 +135,7 @@ class RouteTable:
         if problems:
             raise ConfigurationError(problems)
         self.allow = frozenset[str]().union(*(route.allow for _, route in routes))
+        self.has_sites = any(route.is_site for _, route in routes)
         self._root = _Node()
         for _, ready in routes:
             self._add(ready)
@@ -169,11 +176,13 @@ def _walk(node: _Node, segments: list[str], at: int) -> list[Route]:
     return found
 
 
-def _route(settings: RouteSettings) -> Route:
+def _route(settings: RouteSettings, *, is_site: bool) -> Route:
     parts = settings.path.split("/")[1:]
     has_rest = bool(parts) and _REST.fullmatch(parts[-1]) is not None
     fixed = parts[:-1] if has_rest else parts
     segments = tuple(_segment(part, settings.path) for part in fixed if part or len(parts) > 1)
+    if is_site and any(segment is not None and quoted(unquote(segment)) != segment for segment in segments):
+        raise ValueError(f"{settings.path!r}: leads to a site of files; expected no percent-encoding without need")
     names = [part[1:-1] for part in parts if _VARIABLE.fullmatch(part)]
     if len(set(names)) != len(names):
         raise ValueError(f"{settings.path!r} names a variable twice; expected each once")
@@ -196,7 +205,8 @@ def _route(settings: RouteSettings) -> Route:
         customer=settings.customer,
         customer_header=settings.customer_header,
         many_customers=settings.many_customers,
-        allow=frozenset(settings.allow),
+        allow=NAMES if is_site else frozenset(settings.allow),
+        is_site=is_site,
     )
 
 

@@ -71,7 +71,7 @@ def require_files(stores: Iterable[StoreSettings]) -> None:
     Raises:
         ConfigurationError: one line for each that cannot.
     """
-    secure = (store for store in stores if store.url.get_secret_value().startswith("https://"))
+    secure = (store for store in stores if store.url.get_secret_value().startswith(("https://", "ftps://", "ftpes://")))
     problems = [problem for store in secure for problem in _load(store)[1]]
     if problems:
         raise ConfigurationError(problems)

@@ -32,7 +32,7 @@ def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, s
                 f"got {name!r}; expected the name of a [[store]]: {', '.join(sorted(map(repr, stores))) or 'none'}",
             )
         yield from ((f"route[{index}]", what) for what in _customer_sources(route))
-        yield from ((f"route[{index}].allow", what) for what in _decoded_by_ftp(route, document))
+        yield from ((f"route[{index}].allow", what) for what in _needless_at_sites(route, document))
     for index, store in enumerate(_tables(document, "store")):
         url = store.get("url")
         unread = f"store[{index}].url" in unresolved
@@ -142,7 +142,7 @@ def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[
     if not known or not isinstance(url, str) or not _is_store_url(url):
         return
     for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
-        if store.get(key) and not url.startswith("https:"):
+        if store.get(key) and not url.startswith(("https:", "ftps:", "ftpes:")):
             yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
     yield from ssh_contradictions(store, urlsplit(url))
     for key in ("addresses", "credential"):
@@ -164,13 +164,13 @@ def _is_store_url(value: str) -> bool:
     return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "ftpes", "sftp"}
 
 
-def _decoded_by_ftp(route: Mapping[str, Any], document: Any) -> Iterator[str]:
-    """FTP knows no percent-encoding: a path is decoded for it, so that what was judged would not be what is read."""
+def _needless_at_sites(route: Mapping[str, Any], document: Any) -> Iterator[str]:
+    """A site's names have a form of their own, in which these stand anyway."""
     urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
     allow = route.get("allow")
     encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
     if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp", "file")):
-        yield f"got {', '.join(map(repr, encoded))} for a store that paths are decoded for; expected an HTTP store"
+        yield f"got {', '.join(map(repr, encoded))} for a site of files, where names may hold it; expected none"
 
 
 def _customer_sources(route: Mapping[str, Any]) -> Iterator[str]:

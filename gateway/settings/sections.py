@@ -296,6 +296,11 @@ class StoreSettings(Section):
     breaker_failures: Annotated[int, Field(ge=0, le=1_000_000)] = 5
     breaker_open_s: Seconds = 5.0
 
+    @property
+    def is_site(self) -> bool:
+        """Whether files with names lie there, and no resources with paths."""
+        return not self.url.get_secret_value().lower().startswith(("http:", "https:"))
+
 
 class RouteSettings(Section):
     """``[[route]]``: which requests go to which store, as what, for whom.

@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from gateway.errors import Malformed
 from gateway.proxy.store import Incoming, Outgoing, StoreCut, StoreElsewhere, StoreUnreachable
-from gateway.transfer.names import folder_of, is_nameable, resolve
+from gateway.transfer.names import folder_of, is_nameable, resolve, target_of
 from gateway.transfer.site import (
     About,
     Admits,
@@ -54,7 +54,7 @@ class SiteStore:
     async def exchange(self, outgoing: Outgoing) -> Incoming:
         """See :class:`gateway.proxy.store.Store`."""
         try:
-            path = resolve("/", unquote(outgoing.path))
+            path = _named(outgoing.path)
         except Malformed as error:
             return _said(404, {"detail": str(error)})
         try:
@@ -139,6 +139,18 @@ class SiteStore:
             await self.site.make_folder(folder, admits=admits)
         elif not about.is_folder:
             raise NameTaken("a file has the name of this folder")
+
+
+def _named(path: str) -> str:
+    """The name that was judged.
+
+    Raises:
+        Malformed: it is none, or its path in the record is another.
+    """
+    name = resolve("/", unquote(path))
+    if target_of("", name) != path.rstrip("/"):
+        raise Malformed("the path is not the one that the record has for this file")
+    return name
 
 
 class _Asked(NamedTuple):

@@ -10,16 +10,14 @@ every name in this form; no segment is ``.``, ``..`` or empty, in Unicode's comp
 from __future__ import annotations
 
 import unicodedata
-from urllib.parse import quote
 
+from gateway.catalog.target import quoted, require_plain
 from gateway.errors import Malformed
 
 MAX_NAME_BYTES = 2_048
 MAX_SEGMENT_BYTES = 255 - 40  # room for what a file is called until it is whole
 PARTIAL = ".partial-"
 """Begins what a file is called until it is whole; no client names one."""
-
-_AS_IS = "!$&'()*+,=:@[]"  # with letters, digits and -._~: what stands in a canonical path as it is
 
 
 def resolve(folder: str, given: str) -> str:
@@ -61,7 +59,7 @@ def target_of(prefix: str, name: str) -> str:
     Args:
         prefix: the path of the tree's root, such as ``/uploads/acme``.
     """
-    return prefix + quote(name, safe="/" + _AS_IS) if name != "/" else prefix
+    return prefix + quoted(name) if name != "/" else prefix
 
 
 def is_nameable(segment: str) -> bool:
@@ -86,6 +84,7 @@ def _checked(segment: str) -> str:
         raise Malformed("a part of the name begins with a space, or ends with a dot or a space, which some sites drop")
     if segment.lower().startswith(PARTIAL):
         raise Malformed(f"a name that begins with {PARTIAL} is of a file that is not whole")
+    require_plain(segment)
     if len(segment.encode()) > MAX_SEGMENT_BYTES:
         raise Malformed(f"a part of the name is longer than {MAX_SEGMENT_BYTES} bytes")
     return segment

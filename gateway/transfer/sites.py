@@ -27,7 +27,7 @@ def site_of(settings: StoreSettings) -> Site:
             return _folder(settings.name, Path(unquote(parts.path)))
         case "ftp" | "ftps" | "ftpes":
             timeouts = {"connect_timeout_s": settings.connect_timeout_s, "read_timeout_s": settings.read_timeout_s}
-            tls = None if parts.scheme == "ftp" else UpstreamTls(settings, parts.hostname or "").context
+            tls = None if parts.scheme == "ftp" else UpstreamTls(settings, parts.hostname or "")
             return FtpSite(settings.name, url, tls=tls, **timeouts)
         case "sftp":
             return SftpSite(settings)

@@ -789,3 +789,15 @@ def test_ledger_is_called_after_its_node() -> None:
     """Unless it has a name."""
     assert read(SMALLEST).ledger_origin == "gateway-1/ledger"
     assert read(changed(lambda d: d.update(ledger={"origin": "acme/audit"}))).ledger_origin == "acme/audit"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "refused"), [("ftps", False), ("ftpes", False), ("https", False), ("ftp", True), ("http", True)]
+)
+def test_files_for_tls_go_with_a_url_that_is_spoken_tls_to(tmp_path: Path, scheme: str, refused: bool) -> None:
+    """Sites over FTP with TLS, too."""
+    (tmp_path / "ca.pem").write_text("")
+    store = {"url": f"{scheme}://h/", "tls_ca": str(tmp_path / "ca.pem"), "tls_server_name": "files.example"}
+    said = told(changed(lambda d: d["store"][0].update(store)))
+    assert ("tls_ca: is set for a store that is not spoken TLS to" in said) is refused
+    assert ("tls_server_name: is set for a store that is not spoken TLS to" in said) is refused

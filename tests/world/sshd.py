@@ -78,7 +78,7 @@ async def sshd(options: str = "") -> AsyncIterator[Sshd]:
         program = (PROGRAM, "-D", "-f", str(directory / "config"), "-E", str(directory / "log"))
         process = await asyncio.create_subprocess_exec(*(_APART if os.getuid() == 0 else ()), *program)
         try:
-            await _until_listening(port)
+            await until_listening(port)
             yield Sshd(port, user, root, directory / "client_key", host_key, process.pid)
         finally:
             process.terminate()
@@ -94,7 +94,8 @@ def _key(path: Path) -> str:
     return key.export_public_key().decode()
 
 
-async def _until_listening(port: int) -> None:
+async def until_listening(port: int) -> None:
+    """Wait until somebody answers there."""
     async with asyncio.timeout(10):
         while True:
             try:

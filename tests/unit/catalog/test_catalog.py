@@ -163,3 +163,59 @@ def test_method_that_is_never_forwarded_is_refused_without_a_route_too(catalog: 
     """Where there is no route there is no exception."""
     with pytest.raises(Malformed, match="never forwarded"):
         catalog.classify(method, "", "/nowhere", headers())
+
+
+def with_site() -> Catalog:
+    """A route to a site of files, beside one to a store that reads paths as it likes."""
+    known = Customers()
+    known.put(Customer("acme", "Acme"))
+    paths = {"crm": "/crm/{customer}/{rest...}", "files": "/files/{customer}/{rest...}"}
+    routes = [RouteSettings(path=path, store=store, data_class="case") for store, path in paths.items()]
+    return Catalog(RouteTable(routes, {"files"}), known)
+
+
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        ("/files/acme/50%25", "/files/acme/50%25"),
+        ("/files/acme/a;b", "/files/acme/a%3Bb"),
+        ("/files/acme/a%3bb?x=1", "/files/acme/a%3Bb"),
+        ("/files/acme/%231%3F", "/files/acme/%231%3F"),
+        ("/files/acme/a%24%28b%29", "/files/acme/a$(b)"),
+        ("/files/acme/a%20b/../%25C3%25BC", "/files/acme/%25C3%25BC"),
+        ("/files/acme/%c3%bc", "/files/acme/%C3%BC"),
+        ("/crm/acme/a%24b", "/crm/acme/a%24b"),
+    ],
+)
+def test_name_at_a_site_has_one_path(raw: str, path: str) -> None:
+    """Whatever it is spelled like; at other routes the encoding stays as it came."""
+    assert with_site().read(raw, "", max_bytes=100).path == path
+    assert with_site().read(path, "", max_bytes=100).path == path
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *(f"/crm/acme/{special}" for special in ("50%25", "a;b", "a%3Bb", "%231", "a%3F")),
+        "/files/acme/a%2Fb",
+        "/files/acme/a%5Cb",
+        "/files/acme/a%00b",
+        "/files/acme/a%252Fb",
+        "/files/acme/a%25252Fb",
+        "/files/acme/%252e%252e",
+        "/files/acme/%252e.%3b",
+        "/files/acme/..%3b%25",
+        "/files/acme/a%250d",
+        "/files/acme/" + "%25" * 4 + "25" * 4 + "41%252525252525",
+        "/files/acme%25/b",
+        "/files;x/acme/b",
+        "/files/acme/%FF",
+        "/files/acme/%2",
+        "/files/acme/../../crm/acme/a;b",
+        "/nowhere/a;b",
+    ],
+)
+def test_what_separates_is_refused_beside_a_site_as_ever(raw: str) -> None:
+    """At other routes, before the name, and in a name that decoded again would separate or climb."""
+    with pytest.raises(Malformed):
+        with_site().read(raw, "", max_bytes=200)

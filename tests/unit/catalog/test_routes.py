@@ -284,8 +284,8 @@ def test_table_agrees_with_the_naive_reading(templates: list[str], path: str) ->
         ("https://h/", [";", "%2F", "%25"], []),
     ],
 )
-def test_store_that_decodes_paths_allows_no_encoded_form(url: str, allow: list[str], refused: list[str]) -> None:
-    """For FTP a path is decoded, and would then be another one than was judged: one line, and no start."""
+def test_site_of_files_needs_no_encoded_form_allowed(url: str, allow: list[str], refused: list[str]) -> None:
+    """Names have a form of their own there; a slash has no place in one: one line, and no start."""
     document = {
         "policy": {"directory": ".", "home": ["US"]},
         "identity": {"issuer": [{"issuer": "i", "audience": "a", "jwks": "k.json", "algorithms": ["ES256"]}]},
@@ -297,7 +297,7 @@ def test_store_that_decodes_paths_allows_no_encoded_form(url: str, allow: list[s
         told = parse(document, path=Path("gateway.toml"), environ={}) and ()
     except ConfigurationError as error:
         told = tuple(line for line in error.problems if "store[0]" not in line)  # of sftp:// without keys
-    expected = f"gateway.toml: route[0].allow: got {', '.join(map(repr, refused))} for a store"
+    expected = f"gateway.toml: route[0].allow: got {', '.join(map(repr, refused))} for a site"
     assert [line.startswith(expected) for line in told] == [True] * bool(refused)
 
 
@@ -306,3 +306,10 @@ def test_what_no_store_needs_cannot_be_opted_in_to(form: str) -> None:
     """Controls, dots and other spellings are no choice."""
     with pytest.raises(ValidationError):
         route(allow=[form])
+
+
+def test_template_of_a_site_is_spelled_as_names_are() -> None:
+    """Or nothing could match it."""
+    with pytest.raises(ConfigurationError, match="expected no percent-encoding without need"):
+        RouteTable([route("/a%24b/{customer}/{rest...}")], {route("/x").store})
+    assert RouteTable([route("/a%20b/{customer}/{rest...}")], {route("/x").store}).has_sites
