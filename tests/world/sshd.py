@@ -75,8 +75,9 @@ async def sshd(options: str = "") -> AsyncIterator[Sshd]:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         (directory / "config").write_text(_CONFIG.format(port=port, directory=directory, options=options))
-        program = (PROGRAM, "-D", "-f", str(directory / "config"), "-E", str(directory / "log"))
-        process = await asyncio.create_subprocess_exec(*(_APART if os.getuid() == 0 else ()), *program)
+        program = (PROGRAM, "-D", "-e", "-f", str(directory / "config"))  # to a log file it would write after its end
+        apart = _APART if os.getuid() == 0 else ()
+        process = await asyncio.create_subprocess_exec(*apart, *program, stderr=asyncio.subprocess.DEVNULL)
         try:
             await until_listening(port)
             yield Sshd(port, user, root, directory / "client_key", host_key, process.pid)

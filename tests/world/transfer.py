@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.demo.identity_provider import ISSUER
 from gateway.demo.stores import Addresses
 from gateway.errors import Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
@@ -25,8 +26,8 @@ from tests.integration.conftest import Running, running
 PASSWORD = "correct horse battery staple"
 PRINCIPALS = {
     "acme": Principal("uploader@acme", "accounts", Kind.CUSTOMER, frozenset({"customer"}), customer="acme"),
-    "sam": Principal("sam", "accounts", Kind.PERSONNEL, frozenset({"support"}), country="US", work_country="US"),
-    "raj": Principal("raj", "accounts", Kind.PERSONNEL, frozenset({"support"}), country="IN", work_country="IN"),
+    "sam": Principal("sam", ISSUER, Kind.PERSONNEL, frozenset({"support"}), country="US", work_country="US"),
+    "raj": Principal("raj", ISSUER, Kind.PERSONNEL, frozenset({"support"}), country="IN", work_country="IN"),
 }
 
 
