@@ -23,15 +23,16 @@ from gateway.app import Gateway, build
 from gateway.cli.context import Operation
 from gateway.cli.output import print_rows
 from gateway.clock import Clock, rfc3339
+from gateway.demo import transfers
 from gateway.demo.stores import sample_stores
 from gateway.demo.tour import STEPS, Outcome, walk
 from gateway.demo.world import PRIYA, World, make_world
 from gateway.errors import UsageError
 from gateway.justification import QUEUE_AT_HOME, Ticket
-from gateway.ledger import LedgerReader, verify
+from gateway.ledger import LedgerReader, Query, verify
 from gateway.settings import Source
 
-DOOR_PORT, CONTROL_PORT = 8080, 8081
+DOOR_PORT, CONTROL_PORT, FTP_PORT, SFTP_PORT = 8080, 8081, 2121, 2222
 
 
 @click.command()
@@ -57,9 +58,10 @@ def demo(operation: Operation, once: bool, directory: Path | None) -> int:
 
 async def _demo(directory: Path, clock: Clock, *, once: bool) -> int:
     console = Console()
-    ports = (0, 0) if once else (_port(DOOR_PORT), _port(CONTROL_PORT))
+    door, control, ftp, sftp = (0 if once else _port(port) for port in (DOOR_PORT, CONTROL_PORT, FTP_PORT, SFTP_PORT))
     async with sample_stores(directory / "ftp-site") as addresses:
-        world = make_world(directory, addresses, clock=clock, ports=ports)
+        world = make_world(directory, addresses, clock=clock, ports=(door, control))
+        world = transfers.with_doors(world, (ftp, sftp))
         source = Source(world.config, os.environ)
         async with build(world.settings, clock=clock, source=source) as gateway:
             outcomes = await _tour(world, gateway, console)
@@ -78,18 +80,28 @@ async def _tour(world: World, gateway: Gateway, console: Console) -> list[Outcom
         LedgerReader(world.settings.ledger.path) as reader,
         Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True) as progress,
     ):
-        task = progress.add_task("", total=len(STEPS))
-        steps = walk(
+        task = progress.add_task("", total=len(STEPS) + len(transfers.STEPS))
+        office = _office(world, gateway)
+        requests = walk(
             world,
             base_url,
             lambda decision: next(iter(reader.show(decision)), None),
-            office=_office(world, gateway),
+            office=office,
             changed=gateway.rooms.follower.poll,
         )
-        async for outcome in steps:
-            outcomes.append(outcome)
-            progress.update(task, advance=1, description=outcome.step.title)
+        await asyncio.to_thread(transfers.sample_account, office)
+        control = f"http://127.0.0.1:{gateway.control_port}"
+        moved = transfers.walk(world, gateway.transfer_ports, control, lambda method: _last(reader, method))
+        for steps in (requests, moved):
+            async for outcome in steps:
+                outcomes.append(outcome)
+                progress.update(task, advance=1, description=outcome.step.title)
     return outcomes
+
+
+def _last(reader: LedgerReader, method: str) -> dict[str, object] | None:
+    latest = reader.search(Query(kind="decision", customer="acme", newest_first=True))
+    return next((entry for entry in latest if entry["method"] == method), None)
 
 
 def _office(world: World, gateway: Gateway) -> Office:
@@ -139,7 +151,7 @@ def _cells(outcome: Outcome) -> tuple[Text | str, ...]:
     step, passed = outcome.step, outcome.entry.get("effect") == "permit"
     return (
         Text("✓", style="green") if passed else Text("✗", style="red"),
-        str(outcome.status),
+        str(outcome.status or ""),
         step.person.name if step.signed_in else "nobody",
         step.person.place,
         f"{step.method} {step.path}",
@@ -153,6 +165,9 @@ def _invite(world: World, gateway: Gateway, console: Console) -> None:
     console.print(f"\n[bold]It stays up.[/] Doors {door}   control {control}/readyz   {control}/metrics\n")
     console.print("Try it from another terminal (the forwarding header stands for where the caller is):\n")
     for line in _lines(world.config, door):
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\nThe files that customers put, by SFTP and by FTP over TLS:\n")
+    for line in _transfer_lines(gateway.transfer_ports):
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print("\nCtrl-C ends it.")
 
@@ -171,6 +186,15 @@ def _lines(config: Path, door: str) -> tuple[str, ...]:
         f'{ask} -H "Access-Ticket: BUG-11" {door}/conversations/borealis/7    # two people approved',
         "residency-gateway ledger tail",
         f"residency-gateway check {who} --from {PRIYA.address} --path /conversations/acme/7 --ticket BUG-9",
+    )
+
+
+def _transfer_lines(ports: Mapping[str, int]) -> tuple[str, ...]:
+    """What to try at the transfer doors, whose certificate and key nobody knows."""
+    ask = f"curl --insecure --user {transfers.NIGHTLY.name}:{transfers.PASSWORD}"
+    return (
+        f"{ask} sftp://127.0.0.1:{ports['sftp']}/nightly.csv",
+        f"{ask} --ssl-reqd ftp://127.0.0.1:{ports['ftp']}/",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import io
+import logging
 import math
 import wave
 from collections.abc import AsyncIterator
@@ -36,6 +37,7 @@ async def sample_stores(directory: Path) -> AsyncIterator[Addresses]:
     """Run the sample stores on loopback; the FTP site's files lie in ``directory``."""
     recording = tone(RECORDING_S)
     runners = [web.AppRunner(app, access_log=None) for app in (_crm(), _conversations(recording), _archive())]
+    logging.getLogger("aioftp.server").setLevel(logging.CRITICAL)  # that a client has hung up is no news
     ftp = aioftp.Server([_ftp_user(directory)])
     try:
         crm, conversations, archive = [await _start(runner) for runner in runners]
