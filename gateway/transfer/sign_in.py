@@ -66,13 +66,13 @@ class SignIn:
 
     async def by_password(self, door: str, user: str, password: str, peer: str) -> SignedIn:
         """See :class:`gateway.transfer.signing_in.SigningIn`."""
-        if user.startswith(PASS_PREFIX):
+        if _is_pass(user):
             return await self._signed_in(door, user, peer, lambda: self._by_secret(user, password))
         return await self._signed_in(door, user, peer, lambda: self._by_hash(user, password, neighbourhood(peer)))
 
     async def by_key(self, door: str, user: str, key: str, peer: str) -> SignedIn:
         """See :class:`gateway.transfer.signing_in.SigningIn`."""
-        if user.startswith(PASS_PREFIX):
+        if _is_pass(user):
             return await self._signed_in(door, user, peer, lambda: self._by_certificate(user, key, peer))
         return await self._signed_in(door, user, peer, lambda: self._by_public_key(user, key))
 
@@ -172,6 +172,11 @@ class SignIn:
             raise
         except Exception as error:
             raise Unavailable("a sign-in cannot be written down, so nobody is signed in") from error
+
+
+def _is_pass(user: str) -> bool:
+    """Whether a pass may have this name; an account's has its customer's before a slash, whatever that begins with."""
+    return user.startswith(PASS_PREFIX) and "/" not in user
 
 
 def _is_right(kept: str, password: str) -> bool:

@@ -101,6 +101,14 @@ async def test_an_unknown_name_is_nobody(hall: Hall, user: str) -> None:
     assert str(hall.entries[0]["object"]).isprintable()
 
 
+async def test_an_account_of_a_customer_that_is_called_like_a_pass_signs_in(hall: Hall) -> None:
+    """By its password and by its key."""
+    id_ = "pass-through/nightly"
+    hall.accounts.put(replace(hall.account, id=id_, customer="pass-through"))
+    assert await hall.try_in("right", id_) == SignedIn(f"upload:{id_}", "pass-through")
+    assert await hall.desk.by_key("sftp", id_, KEY, PEER) == SignedIn(f"upload:{id_}", "pass-through")
+
+
 async def test_a_closed_account_signs_nobody_in(hall: Hall) -> None:
     """Neither its password nor its key."""
     hall.accounts.put(replace(hall.account, closed_us=5))
