@@ -29,11 +29,11 @@ from tests.world.clock import FakeClock
 
 IMPERSONAL = frozenset(
     """
-    actions actor_customer actor_issuer actor_kind added any_severity approvers asked bytes channel consent
+    actions actor_customer actor_issuer actor_kind added any_severity approvers asked by bytes channel consent
     count country customer customers data_classes denial document_sha256 due_us duration_s ended ends_us
     entries event file first grant home in_clear issued_until_us issuer kept_until key keys kind last length
     lost max_bytes max_requests missing name newest next ordered_us outcome plan policy_version problem
-    received request requests revocation seats sent_s severity sha256 since starts_us state status ticket
+    received request requests revocation seats sent_s sessions severity sha256 since starts_us state status ticket
     ticket_kind told undone until via
     """.split()  # noqa: SIM905  one to read
 )
