@@ -45,7 +45,9 @@ async def open_doors(
             opened.append(stack)
         yield ports
     finally:
-        await asyncio.gather(*(stack.aclose() for stack in opened))
+        closed = await asyncio.gather(*(stack.aclose() for stack in opened), return_exceptions=True)
+        for problem in filter(None, closed):
+            raise problem
 
 
 def require_doors(settings: Settings) -> None:
