@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from gateway.acts import Change
+from gateway.catalog import Action
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.clock import rfc3339
 from gateway.console import shown
@@ -97,7 +98,7 @@ def access_request(found: AccessRequest, grants: Iterable[Grant]) -> shown.Acces
         ticket=found.ticket,
         customer=found.customer,
         data_classes=list(found.data_classes),
-        actions=list(found.actions),  # type: ignore[arg-type]  # text that is an action's
+        actions=list(map(Action, found.actions)),
         reason=found.reason,
         duration_s=found.duration_s,
         max_bytes=found.max_bytes or None,
@@ -127,7 +128,7 @@ def grant(found: Grant, now_us: int, usage: Usage) -> shown.Grant:
         ticket=found.ticket,
         customer=found.customer,
         data_classes=list(found.data_classes),
-        actions=list(found.actions),  # type: ignore[arg-type]  # text that is an action's
+        actions=list(map(Action, found.actions)),
         approved_by=found.approved_by,
         starts_at=rfc3339(found.starts_us),
         ends_at=rfc3339(found.ends_us),
@@ -153,7 +154,7 @@ def authorization(found: Authorization, now_us: int) -> shown.Authorization:
         ticket=found.ticket or None,
         any_severity=found.any_severity,
         data_classes=list(found.data_classes),
-        actions=list(found.actions),  # type: ignore[arg-type]  # text that is an action's
+        actions=list(map(Action, found.actions)),
         starts_at=rfc3339(found.starts_us),
         ends_at=_instant(found.ends_us),
         withdrawn_at=_instant(found.withdrawn_us),

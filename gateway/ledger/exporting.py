@@ -66,7 +66,8 @@ class Export:
 
         def entries() -> Iterator[tuple[int, bytes]]:
             nonlocal count
-            for count, entry in enumerate(counted(reader.find(stretch.rest), _total(stretch.rest)), 1):  # noqa: B007  told afterwards
+            for entry in counted(reader.find(stretch.rest), _total(stretch.rest)):
+                count += 1
                 yield entry
 
         self._write(reader, stretch, entries())

@@ -61,7 +61,7 @@ class StateOutbox:
             return
         with self._store.connection(writing=True) as connection:
             for row in connection.execute(unplanned).mappings().all():
-                found: Notice = tables.noun_of(Notice, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
+                found: Notice = tables.noun_of(Notice, row)
                 planned = update(_notice).where(_notice.c.id == found.id)
                 connection.execute(planned.values(planned_us=now_us, node=node))
                 for channel in channels:
@@ -190,7 +190,7 @@ def _joined(*, outer: bool = False) -> Select[tuple[object, ...]]:
 
 def _read(connection: Connection, query: Select[tuple[object, ...]]) -> Iterator[Standing]:
     for row in connection.execute(query).mappings().all():
-        notice: Notice = tables.noun_of(Notice, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
+        notice: Notice = tables.noun_of(Notice, row)
         fields = {column.name: row[f"delivery_{column.name}"] for column in _delivery.columns}
         yield Standing(notice, None if fields["channel"] is None else Delivery(**fields))
 
@@ -209,16 +209,13 @@ def _outlook(connection: Connection, now_us: int, opens_us: Callable[[int], int]
     plan = tables.plan.c
     goes_on = or_(plan.ends_us == 0, plan.ends_us > plan.due_us)
     plans = select(tables.plan).where(plan.enabled_us == 0, goes_on, plan.due_us > recent_us)
-    held = [tables.noun_of(Grant, row) for row in connection.execute(grants).mappings()]  # type: ignore[arg-type]  # as above
+    held = [tables.noun_of(Grant, row) for row in connection.execute(grants).mappings()]
     usages = select(tables.usage).where(tables.usage.c.grant.in_(grants.with_only_columns(tables.grant.c.id)))
     return Outlook(
-        requests=[tables.noun_of(AccessRequest, row) for row in connection.execute(requests).mappings()],  # type: ignore[arg-type]  # as above
+        requests=[tables.noun_of(AccessRequest, row) for row in connection.execute(requests).mappings()],
         grants=held,
-        usages={row["grant"]: tables.noun_of(Usage, row) for row in connection.execute(usages).mappings()},  # type: ignore[arg-type]  # as above
-        plans=[
-            (row["customer"], tables.noun_of(CustomerPlan, row))  # type: ignore[arg-type]  # as above
-            for row in connection.execute(plans).mappings()
-        ],
+        usages={row["grant"]: tables.noun_of(Usage, row) for row in connection.execute(usages).mappings()},
+        plans=[(row["customer"], tables.noun_of(CustomerPlan, row)) for row in connection.execute(plans).mappings()],
         cases=list(_waiting_cases(connection)),
         opens_us=opens_us,
     )
@@ -230,5 +227,5 @@ def _waiting_cases(connection: Connection) -> Iterator[tuple[Ticket, int]]:
     changed = select(func.max(event.c.at_us)).where(event.c.ticket == ticket.c.id).scalar_subquery()
     waiting = (ticket.c.kind == TicketKind.SUPPORT.value, ticket.c.holder == QUEUE_AT_HOME, ticket.c.closed_us == 0)
     for row in connection.execute(select(ticket, changed.label("changed_us")).where(*waiting)).mappings():
-        case: Ticket = tables.noun_of(Ticket, row)  # type: ignore[arg-type]  # as above
+        case: Ticket = tables.noun_of(Ticket, row)
         yield case, row["changed_us"] or case.handed_off_us or case.opened_us

@@ -208,7 +208,7 @@ class Transaction:
         if after:
             query = query.where(place < select(table.c[by], key).where(key == after).scalar_subquery())
         for row in self._connection.execute(query).mappings():
-            yield tables.noun_of(kind, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
+            yield tables.noun_of(kind, row)
 
     def put(self, noun: Any) -> None:
         """Insert a noun, or replace its earlier state."""
@@ -280,14 +280,14 @@ def _read(connection: Connection, kind: type[Noun], keys: Sequence[str] | None =
     [key] = table.primary_key.columns
     query = select(table).filter_by(**equal).order_by(key)
     for row in connection.execute(query if keys is None else query.where(key.in_(keys))).mappings():
-        yield tables.noun_of(kind, row)  # type: ignore[arg-type]  # a RowMapping is a Mapping of str
+        yield tables.noun_of(kind, row)
 
 
 def _customers(connection: Connection, keys: Sequence[str] | None) -> Iterator[Customer]:
     plans: dict[str, list[CustomerPlan]] = {}
     query = select(tables.plan).order_by(tables.plan.c.ordered_us, tables.plan.c.id)
     for row in connection.execute(query if keys is None else query.where(tables.plan.c.customer.in_(keys))).mappings():
-        plans.setdefault(row["customer"], []).append(tables.noun_of(CustomerPlan, row))  # type: ignore[arg-type]
+        plans.setdefault(row["customer"], []).append(tables.noun_of(CustomerPlan, row))
     named = select(tables.customer).order_by(tables.customer.c.id)
     for found in connection.execute(named if keys is None else named.where(tables.customer.c.id.in_(keys))):
         fields = {name: getattr(found, name) for name in tables.CUSTOMER_FIELDS}

@@ -203,8 +203,8 @@ def row_of(noun: Any) -> dict[str, Any]:
     return {name: _stored(value) for name, value in values.items()}
 
 
-def noun_of(kind: type[Noun], row: Mapping[str, Any]) -> Noun:
-    """The noun that a row holds.
+def noun_of(kind: type[Noun], row: Mapping[Any, Any]) -> Noun:
+    """The noun that a row holds, by the names of its columns.
 
     Raises:
         StateUnavailable: the row holds what the noun cannot, such as a state of a later version.

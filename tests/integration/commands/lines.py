@@ -51,6 +51,15 @@ def for_people(capsys: pytest.CaptureFixture[str], line: str, status: int = 0) -
     return told.out, told.err
 
 
+def is_refused(capsys: pytest.CaptureFixture[str], line: str, status: int, says: str) -> None:
+    """A wrong line ends with its status and one message, and leaves no act in the record."""
+    before = len(said(capsys, "ledger tail -n 99 --json"))
+    _, error = for_people(capsys, line, status)
+    assert says in error
+    assert "Traceback" not in error
+    assert len(said(capsys, "ledger tail -n 99 --json")) == before
+
+
 async def in_a_process(line: str, *, first: str = "", **environment: str) -> tuple[int, str, str]:
     """Run a line as a process of its own: status, output, errors.
 

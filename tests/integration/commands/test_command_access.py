@@ -17,7 +17,7 @@ from gateway.cli.context import Operation
 from gateway.clock import SECOND_US, parse_rfc3339, rfc3339
 from gateway.demo.identity_provider import ISSUER
 from gateway.justification import Authorization, Grant, Ticket, Usage
-from tests.integration.commands.lines import CHECK, REQUEST, for_people, one, said
+from tests.integration.commands.lines import CHECK, REQUEST, for_people, is_refused, one, said
 
 LETTER = b"We agree. (sample)"
 RECORD = 'authorizations record --customer acme --given-by "Ada Lovelace" --received letter --data-class conversation'
@@ -290,11 +290,7 @@ def test_a_wrong_line_says_what_to_do(
     desk: Path, capsys: pytest.CaptureFixture[str], line: str, status: int, says: str
 ) -> None:
     """Each wrong use once: its exit status, one message, and no act in the record."""
-    before = len(said(capsys, "ledger tail -n 99 --json"))
-    _, error = for_people(capsys, line, status)
-    assert says in error
-    assert "Traceback" not in error
-    assert len(said(capsys, "ledger tail -n 99 --json")) == before
+    is_refused(capsys, line, status, says)
 
 
 def test_the_holder_of_a_ticket_does_not_approve_for_it(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 
 from gateway.settings import StoreSettings
 from gateway.transfer.ftp_site import FtpSite
-from gateway.transfer.site import NameTaken, NoSuchName, Site, SiteElsewhere, SiteUnavailable
+from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteUnavailable
 from gateway.transfer.sites import site_of
 from gateway.transfer.uploads import Uploads, partial_of
 from tests.world.certificates import Authority
+from tests.world.sites import content, store
 from tests.world.upstream_ftp import UpstreamFtp, pyftpd
 from tests.world.vsftpd import CannotRun, vsftpd
 
@@ -66,23 +67,6 @@ async def site(server: UpstreamFtp, authority: Authority) -> AsyncIterator[FtpSi
     made = site_before(server.url, authority)
     yield made
     await made.close()
-
-
-async def content(site: Site, path: str, offset: int = 0) -> bytes:
-    reading = await site.read(path, offset)
-    parts = []
-    while data := await reading.read(100_000):
-        parts.append(data)
-    await reading.close()
-    return b"".join(parts)
-
-
-async def store(site: Site, path: str, data: bytes, offset: int | None = 0) -> None:
-    upload = await Uploads().begin(site, path, offset=offset)
-    for start in range(0, len(data), 250_000):
-        await upload.write(data[start : start + 250_000])
-    await upload.settle()
-    await upload.appear()
 
 
 @pytest.mark.parametrize("name", ["a", "b c  d", "é ü 漢", "-rf", "*.csv", "{x,y}?", "a;b#c%41&=", "x -> y", '"q"'])

@@ -18,6 +18,7 @@ from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteSlow
 from gateway.transfer.uploads import Uploads, partial_of
 from tests.world import sshd
 from tests.world.sftp import sftp_world
+from tests.world.sites import content, store
 from tests.world.sshd import Sshd
 
 pytestmark = pytest.mark.skipif(bool(sshd.missing()), reason=sshd.missing() or "there")
@@ -44,23 +45,6 @@ async def site(server: Sshd, tmp_path: Path) -> AsyncIterator[SftpSite]:
     made = SftpSite(settings(server, tmp_path))
     yield made
     await made.close()
-
-
-async def content(site: SftpSite, path: str, offset: int = 0, size: int = 100_000) -> bytes:
-    reading = await site.read(path, offset)
-    parts = []
-    while data := await reading.read(size):
-        parts.append(data)
-    await reading.close()
-    return b"".join(parts)
-
-
-async def store(site: SftpSite, path: str, data: bytes, offset: int | None = 0) -> None:
-    upload = await Uploads().begin(site, path, offset=offset)
-    for start in range(0, len(data), 1_000_000):
-        await upload.write(data[start : start + 1_000_000])
-    await upload.settle()
-    await upload.appear()
 
 
 async def test_a_file_is_stored_described_listed_read_moved_and_removed(site: SftpSite, server: Sshd) -> None:
