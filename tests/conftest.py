@@ -11,6 +11,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from gateway.storage import store
+from tests.world.migrated import upgrade_by_copy
+
 # A busy machine makes no law untrue; neither does a first run, in which Hypothesis builds its tables of Unicode.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
@@ -52,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest modules first, in their order; the rest stays as it was."""
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(Path(item.path).stem, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def _migrated_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test migrates a state database of its own but those of migrating."""
+    if request.path.stem != "test_migrations":
+        monkeypatch.setattr(store, "upgrade", upgrade_by_copy)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -62,7 +63,9 @@ _PARAMETERS: dict[str, Any] = {
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """The document that describes these operations."""
-    schemas = _schemas(operations)
+    asked = frozenset(model for operation in operations for model in (operation.body, operation.query) if model)
+    answers = frozenset(operation.answer for operation in operations if operation.answer) | {shown.Problem}
+    schemas = _schemas(asked, answers)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _described(operation, schemas)
@@ -95,10 +98,9 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-def _schemas(operations: Sequence[Operation]) -> Mapping[str, Any]:
+@cache
+def _schemas(asked: frozenset[type[BaseModel]], answers: frozenset[type[BaseModel]]) -> Mapping[str, Any]:
     """The schemas of all that is asked for and shown, by the names of their models, each of which is the only one."""
-    asked = {model for operation in operations for model in (operation.body, operation.query) if model}
-    answers = {operation.answer for operation in operations if operation.answer} | {shown.Problem}
     models: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in asked]
     models += [(model, "serialization") for model in answers]
     models.sort(key=lambda entry: entry[0].__name__)

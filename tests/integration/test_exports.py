@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.tour import STEPS, Step
+from gateway.demo import tour, transfers
+from gateway.demo.tour import Step
 from gateway.demo.world import DANA, SAM
 from tests.verifier.verify import check_report
 from tests.world.ocsf import faults
 
 VERIFIER = Path(__file__).parents[1] / "verifier" / "verify.py"
+STEPS = (*tour.STEPS, *transfers.STEPS)
 AT_HOME = (SAM, DANA)
 CONSENTS = {
     "crm-account": "consent 1",
@@ -102,9 +104,9 @@ def test_every_event_of_the_tour_is_one_that_the_schema_allows(toured: Path) -> 
         json.loads(line) for line in command(toured, "ledger", "export", "--format", "ocsf").splitlines()
     ]
     assert [fault for event in events for fault in faults(event)] == []
-    assert {event["class_uid"] for event in events} == {6001, 6003}
+    assert {event["class_uid"] for event in events} == {4008, 6001, 6003}
     assert {rule for step in STEPS for rule in step.expected} >= {
-        event["status_code"] for event in events if event["class_uid"] == 6001
+        event["status_code"] for event in events if event["class_uid"] != 6003
     }
     sequences = [event["metadata"]["sequence"] for event in events]
     assert sequences == sorted(set(sequences))
