@@ -11,15 +11,17 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from gateway import rooms
 from gateway.storage import store
 from tests.world.migrated import upgrade_by_copy
+from tests.world.remembered import engine_that_remembers, load_once
 
 # A busy machine makes no law untrue; neither does a first run, in which Hypothesis builds its tables of Unicode.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 # The whole table of decisions takes half a minute to make: the tests that look into it share one worker.
-TOGETHER = ("test_policy_command", "test_prove", "test_matrix", "test_oracle")
+TOGETHER = ("test_policy_command", "test_prove", "test_matrix", "test_oracle", "test_space")
 
 # What takes longest begins first, so that no worker is left with it alone at the end.
 LONGEST = (
@@ -58,10 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _migrated_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test migrates a state database of its own but those of migrating."""
+def _worked_out_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test migrates a state database of its own but those of migrating, nor reads a policy that another has read."""
     if request.path.stem != "test_migrations":
         monkeypatch.setattr(store, "upgrade", upgrade_by_copy)
+        monkeypatch.setattr(store, "_engine", engine_that_remembers)
+        monkeypatch.setattr(rooms, "load_policy", load_once)
 
 
 @pytest.fixture(autouse=True)
