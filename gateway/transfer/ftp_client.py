@@ -164,6 +164,9 @@ class FtpClient(aioftp.Client):
         """Close the connection, and that of its data."""
         self.is_closed = True
         super().close()
+        self._drop_data()
+
+    def _drop_data(self) -> None:
         if self._data is not None:
             self._data.transport.abort()
 
@@ -206,6 +209,7 @@ class FtpClient(aioftp.Client):
             writer.transport.abort()
             raise
         if self._peer:
+            self._drop_data()  # of the transfer before, which has ended: nobody waits for its last words
             self._data = writer
         self._peer = self._peer or peer
         return reader, writer
