@@ -138,7 +138,10 @@ async def test_ticket_of_jira_justifies_nothing_else(
         issue("SEC-9", status=status("done")),
         issue("BUG-1", issuetype={"name": "Bug"}),
     )
-    async with jira(*issues) as served, running(tmp_path / "world", stores, change=tracking(served)) as site:
+    async with (
+        jira(*issues) as served,
+        running(tmp_path / "world", stores, change=tracking(served, timeout_s=10)) as site,
+    ):
         assert (await site.ask(LIAM, PATH, ticket="SEC-7"))[0] == 200
         assert (await site.ask(person, path, ticket=ticket))[0] == 403
         assert all(target.startswith(("/rest/api/3/issue/SEC-", "/rest/api/3/issue/BUG-")) for target in served.asked)
