@@ -15,6 +15,8 @@ from gateway.settings.ledger_contradictions import keys_in_a_backup
 from gateway.settings.ssh_contradictions import ssh_contradictions
 from gateway.settings.tracker_contradictions import tracker_contradictions
 
+_SCHEMES = ("http", "https", "ftp", "ftps", "ftpes", "sftp", "s3", "s3+http")
+
 
 def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, str]]:
     """Faults between keys, looked for in the raw document so that a fault elsewhere does not hide them."""
@@ -39,7 +41,7 @@ def contradictions(document: Any, unresolved: set[str]) -> Iterator[tuple[str, s
         if not unread and isinstance(url, str) and not _is_store_url(url):
             yield (
                 f"store[{index}].url",
-                "got a value without a usable scheme; expected http(s), ftp(s), ftpes or sftp with a host, or file:///…",
+                f"got a value without a usable scheme; expected {', '.join(_SCHEMES)} with a host, or file:///…",
             )
         yield from ((f"store[{index}].{key}", what) for key, what in _store_contradictions(store, known=not unread))
     door = document.get("gateway")
@@ -142,12 +144,14 @@ def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[
     if not known or not isinstance(url, str) or not _is_store_url(url):
         return
     for key in ("tls_ca", "tls_certificate", "tls_key", "tls_server_name"):
-        if store.get(key) and not url.startswith(("https:", "ftps:", "ftpes:")):
+        if store.get(key) and not url.startswith(("https:", "ftps:", "ftpes:", "s3:")):
             yield key, "is set for a store that is not spoken TLS to; expected an https:// url beside it"
     yield from ssh_contradictions(store, urlsplit(url))
-    for key in ("addresses", "credential"):
-        if store.get(key) and not url.startswith(("http:", "https:")):
-            yield key, "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
+    is_http = url.startswith(("http:", "https:"))
+    if store.get("addresses") and not is_http and not url.startswith(("s3:", "s3+http:")):
+        yield "addresses", "is set for a store that is not HTTP; expected an http://, https:// or s3:// url beside it"
+    if store.get("credential") and not is_http:
+        yield "credential", "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
     if store.get("credential") and "@" in urlsplit(url).netloc:
         yield "credential", "is set beside credentials in the url; expected only one of them"
 
@@ -161,7 +165,7 @@ def _is_store_url(value: str) -> bool:
     is_text = value.isascii() and value.isprintable() and " " not in value
     if parts.scheme == "file":
         return is_text and not parts.netloc and len(parts.path) > 1
-    return is_text and has_address and parts.scheme in {"http", "https", "ftp", "ftps", "ftpes", "sftp"}
+    return is_text and has_address and parts.scheme in _SCHEMES
 
 
 def _needless_at_sites(route: Mapping[str, Any], document: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 _ROUTE = re.compile(r"(?P<prefix>(?:/[^/{}]+)*)/\{customer\}/\{[a-z_][a-z0-9_]*\.\.\.\}")
 _FTP = {"ftp": "explicit", "ftps": "implicit"}  # what ``tls`` is unless set
-_SITES = ("ftp://", "ftps://", "ftpes://", "sftp://", "file:///")
+_SITES = ("ftp://", "ftps://", "ftpes://", "sftp://", "s3://", "s3+http://", "file:///")
 
 
 def door_contradictions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -31,9 +32,20 @@ def site_of(settings: StoreSettings) -> Site:
             return FtpSite(settings.name, url, tls=tls, **timeouts)
         case "sftp":
             return SftpSite(settings)
+        case "s3" | "s3+http":
+            return _objects(settings)
         case scheme:
-            expected = "http(s)://, ftp://, ftps://, ftpes://, sftp:// or file://"
+            expected = "http(s)://, ftp://, ftps://, ftpes://, sftp://, s3:// or file://"
             raise ConfigurationError([f"store {settings.name}: {scheme}:// is not supported; expected {expected}"])
+
+
+def _objects(settings: StoreSettings) -> Site:
+    if find_spec("botocore") is None:
+        how = "pip install 'residency-gateway[s3]'"
+        raise ConfigurationError([f"store {settings.name}: an object store needs botocore, to sign requests; {how}"])
+    from gateway.transfer.object_site import ObjectSite
+
+    return ObjectSite(settings)
 
 
 def _folder(name: str, path: Path) -> FolderSite:

@@ -1,0 +1,396 @@
+"""A site behind an object store (S3): keys with ``/`` in them are files in folders.
+
+A folder is there when something lies below it, or when the empty object of its name and a ``/`` does, which is what
+making one makes, and what stays of a folder when its last file goes. Objects appear whole or not at all; a file is
+moved by a copy within the store and the removal of the first, so that what fails in between leaves both, and loses
+none.
+
+Invariants: what is held of a file is two parts of :data:`PART_BYTES`; what broke off is no object until it is whole as
+far as it came; an answer of 200 that holds an error is an error.
+"""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from email.utils import parsedate
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from gateway.proxy.store import Incoming, StoreCut
+from gateway.settings import StoreSettings
+from gateway.transfer.names import PARTIAL, folder_of
+from gateway.transfer.object_client import ObjectClient
+from gateway.transfer.site import About, Admits, NameTaken, NoSuchName, Reading, SiteFailure, SiteUnavailable, Writing
+
+PART_BYTES = 8 * 1024 * 1024
+LEAST_PART_BYTES = 5 * 1024 * 1024
+"""A smaller part can only be the last (S3's limit), so that what is shorter is read back, not copied."""
+COPY_BYTES = 1024**3
+"""At most so much by one copy; S3 takes five times as much."""
+PAGE = 1_000
+
+
+class ObjectSite:
+    """See the module.
+
+    Args:
+        settings: see :class:`gateway.transfer.object_client.ObjectClient`.
+    """
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._client = ObjectClient(settings)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def about(self, path: str) -> About | None:
+        """See :class:`gateway.transfer.site.Site`."""
+        name = path.rpartition("/")[2]
+        if path == "/":
+            return About("", is_folder=True)
+        try:
+            headers = (await self._client.ask("HEAD", self._key(path))).headers
+        except NoSuchName:
+            return About(name, is_folder=True) if await self._is_folder(path) else None
+        return About(
+            name,
+            is_folder=False,
+            size=_count(headers.get("Content-Length", "")),
+            modified_s=_moment(headers.get("Last-Modified", "")),
+        )
+
+    async def list(self, path: str) -> Sequence[About]:
+        """See :class:`gateway.transfer.site.Site`."""
+        found: list[About] = []
+        below = self._below(path)
+        is_there = path == "/"
+        async for page in self._pages(below, delimiter="/"):
+            for each in page.iter("Contents"):
+                is_there = True
+                name = self._named(page, each, "Key").removeprefix(below)
+                if _is_name(name):
+                    size, modified = each.findtext("Size", ""), each.findtext("LastModified", "")
+                    found.append(About(name, is_folder=False, size=_count(size), modified_s=_instant(modified)))
+            for each in page.iter("CommonPrefixes"):
+                is_there = True
+                name = self._named(page, each, "Prefix").removeprefix(below).removesuffix("/")
+                if _is_name(name):
+                    found.append(About(name, is_folder=True))
+        if not is_there:
+            raise NoSuchName("there is nothing of this name, or not of this kind")
+        return found
+
+    async def read(self, path: str, offset: int = 0) -> Reading:
+        """See :class:`gateway.transfer.site.Site`."""
+        about = await self._require_file(path)
+        if offset >= about.size:
+            return _Nothing()
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        incoming = await self._client.begin("GET", self._key(path), headers=headers)
+        if offset and incoming.status != 206:
+            await incoming.close()
+            raise SiteUnavailable(f"the site {self._client.name} does not begin in the middle of a file")
+        return _Reading(self._client, incoming)
+
+    async def write(self, path: str, *, offset: int = 0, admits: Admits = None) -> Writing:
+        """See :class:`gateway.transfer.site.Site`."""
+        await self._require_folder(folder_of(path), admits)
+        if await self._is_folder(path):
+            raise NoSuchName("there is no such file")
+        writing = _Writing(self._client, self._key(path), admits)
+        if offset:
+            about = await self._require_file(path)
+            if about.size < offset:
+                raise NameTaken(f"there are {about.size} bytes of this file; expected an offset within them")
+            await self._begin_with(writing, path, offset)
+        return writing
+
+    async def _begin_with(self, writing: _Writing, path: str, size: int) -> None:
+        """The first bytes of a file begin what is written in its place."""
+        if size < LEAST_PART_BYTES:  # nothing goes out before the whole is longer
+            await writing.write(await self._first(path, size))
+            return
+        try:
+            await writing.copy(self._key(path), size)
+        except BaseException:
+            await writing.drop()
+            raise
+
+    async def _first(self, path: str, size: int) -> bytes:
+        reading = await self.read(path)
+        found = bytearray()
+        try:
+            while len(found) < size and (data := await reading.read(size - len(found))):
+                found += data
+        finally:
+            await reading.close()
+        if len(found) < size:
+            raise SiteUnavailable("the file became shorter meanwhile")
+        return bytes(found)
+
+    async def move(self, path: str, to: str, *, admits: Admits = None) -> None:
+        """See :class:`gateway.transfer.site.Site`; of a folder, all is copied before the first of it is removed."""
+        about = await self.about(path)
+        if about is None:
+            raise NoSuchName("there is nothing of this name")
+        there = await self.about(to)
+        if there is not None and (there.is_folder or about.is_folder):
+            raise NameTaken("something of this name is there")
+        await self._require_folder(folder_of(to), admits)
+        if not about.is_folder:
+            await self._copy(self._key(path), self._key(to), about.size, admits)
+            if folder_of(path) != folder_of(to):
+                await self._keep_folder(path)
+            await self._client.ask("DELETE", self._key(path))
+            return
+        below, below_to = self._below(path), self._below(to)
+        if below_to.startswith(below):
+            raise NameTaken("a folder cannot be moved into itself")
+        held = [held async for held in self._held(below)]
+        for key, size in held:
+            await self._copy(key, below_to + key.removeprefix(below), size, admits)
+        await self._keep_folder(path)
+        for key, _ in reversed(held):  # what a folder holds goes before the folder
+            await self._client.ask("DELETE", key)
+
+    async def _copy(self, key: str, to: str, size: int, admits: Admits) -> None:
+        if key.endswith("/"):
+            await self._client.ask("PUT", to, body=b"", admits=admits)
+            return
+        if size > COPY_BYTES:
+            writing = _Writing(self._client, to, admits)
+            try:
+                await writing.copy(key, size)
+                await writing.finish()
+            except BaseException:
+                await writing.drop()
+                raise
+            return
+        said = await self._client.ask("PUT", to, headers={"x-amz-copy-source": self._client.source(key)}, admits=admits)
+        self._client.told(said.body, "CopyObjectResult")
+
+    async def remove(self, path: str) -> None:
+        """See :class:`gateway.transfer.site.Site`."""
+        await self._require_file(path)
+        await self._keep_folder(path)
+        await self._client.ask("DELETE", self._key(path))
+
+    async def make_folder(self, path: str, *, admits: Admits = None) -> None:
+        """See :class:`gateway.transfer.site.Site`."""
+        if await self.about(path) is not None:
+            raise NameTaken("something of this name is there")
+        await self._require_folder(folder_of(path), admits)
+        await self._client.ask("PUT", self._below(path), body=b"", admits=admits)
+
+    async def remove_folder(self, path: str) -> None:
+        """See :class:`gateway.transfer.site.Site`; what broke off in there goes with it."""
+        found = await self.list(path)
+        if any(about.is_folder or not about.name.startswith(PARTIAL) for about in found):
+            raise NameTaken("the folder is not empty")
+        for about in found:
+            await self._client.ask("DELETE", self._below(path) + about.name)
+        await self._keep_folder(path)
+        with suppress(NoSuchName):
+            await self._client.ask("DELETE", self._below(path))
+
+    def _key(self, path: str) -> str:
+        return f"{self._client.folder}{path}".strip("/")
+
+    def _below(self, path: str) -> str:
+        """What the keys of all that a folder holds begin with."""
+        key = self._key(path)
+        return f"{key}/" if key else ""
+
+    async def _require_file(self, path: str) -> About:
+        about = await self.about(path)
+        if about is None or about.is_folder:
+            raise NoSuchName("there is nothing of this name, or not of this kind")
+        return about
+
+    async def _require_folder(self, path: str, admits: Admits = None) -> None:
+        if not await self._is_folder(path, admits):
+            raise NoSuchName("there is no such folder")
+
+    async def _keep_folder(self, path: str) -> None:
+        """The folder of what goes now stays, also when this was the last in it."""
+        below = self._below(folder_of(path))
+        if below != self._below("/"):
+            await self._client.ask("PUT", below, body=b"")
+
+    async def _is_folder(self, path: str, admits: Admits = None) -> bool:
+        query = {"list-type": "2", "prefix": self._below(path), "max-keys": "1"}
+        said = await self._client.ask("GET", query=query, admits=admits)
+        page = self._client.told(said.body, "ListBucketResult")
+        return path == "/" or page.find("Contents") is not None or page.find("CommonPrefixes") is not None
+
+    async def _held(self, below: str) -> AsyncIterator[tuple[str, int]]:
+        """The keys below a folder, and how long each object is."""
+        async for page in self._pages(below):
+            for each in page.iter("Contents"):
+                yield self._named(page, each, "Key"), _count(each.findtext("Size", ""))
+
+    @staticmethod
+    def _named(page: Element, element: Element, name: str) -> str:
+        found = element.findtext(name, "")
+        is_quoted = page.findtext("EncodingType") == "url"
+        return unquote_plus(found, errors="surrogateescape") if is_quoted else found
+
+    async def _pages(self, prefix: str, **more: str) -> AsyncIterator[Element]:
+        query = {"list-type": "2", "prefix": prefix, "max-keys": str(PAGE), "encoding-type": "url", **more}
+        while True:
+            said = await self._client.ask("GET", query=query)
+            page = self._client.told(said.body, "ListBucketResult")
+            yield page
+            further = page.findtext("NextContinuationToken", "")
+            if page.findtext("IsTruncated") != "true":
+                return
+            if not further or further == query.get("continuation-token"):
+                raise SiteUnavailable(f"the site {self._client.name} does not say how its listing goes on")
+            query["continuation-token"] = further
+
+
+class _Nothing:
+    """The end of a file."""
+
+    async def read(self, size: int) -> bytes:  # noqa: ARG002 - as each Reading's
+        return b""
+
+    async def close(self) -> None: ...
+
+
+class _Reading:
+    """See :class:`gateway.transfer.site.Reading`."""
+
+    def __init__(self, client: ObjectClient, incoming: Incoming) -> None:
+        self._client, self._incoming = client, incoming
+        self._left = memoryview(incoming.complete or b"")
+        self._left_bytes = _count(incoming.headers.get("Content-Length", ""))
+        self._at_end = incoming.complete is not None
+
+    async def read(self, size: int) -> bytes:
+        while not self._left and not self._at_end:
+            try:
+                data = await anext(self._incoming.chunks, None)
+            except StoreCut as error:
+                raise self._client.broke_off() from error
+            self._at_end = data is None
+            self._left = memoryview(data or b"")
+        data, self._left = bytes(self._left[:size]), self._left[size:]
+        self._left_bytes -= len(data)
+        if not data and self._left_bytes:
+            raise self._client.broke_off()
+        return data
+
+    async def close(self) -> None:
+        await self._incoming.close()
+
+
+class _Writing:
+    """See :class:`gateway.transfer.site.Writing`: one request for a short file, parts for a longer one."""
+
+    def __init__(self, client: ObjectClient, key: str, admits: Admits) -> None:
+        self._client, self._key, self._admits = client, key, admits
+        self._kept = bytearray()
+        self._upload = ""
+        self._parts: list[str] = []
+
+    async def write(self, data: bytes) -> None:
+        self._kept += data
+        while len(self._kept) >= PART_BYTES:
+            part = bytes(memoryview(self._kept)[:PART_BYTES])
+            await self._send(part)
+            del self._kept[:PART_BYTES]
+
+    async def copy(self, key: str, size: int) -> None:
+        """Begin with the first bytes of an object; no copy of them leaves the store."""
+        await self._begin()
+        at = 0
+        while at < size:
+            left = size - at
+            count = left if left <= COPY_BYTES else min(COPY_BYTES, left - LEAST_PART_BYTES)
+            source = {"x-amz-copy-source": self._client.source(key)}
+            source["x-amz-copy-source-range"] = f"bytes={at}-{at + count - 1}"
+            said = await self._client.ask("PUT", self._key, self._part(), headers=source, admits=self._admits)
+            etag = self._client.told(said.body, "CopyPartResult").findtext("ETag", "")
+            self._parts.append(etag)
+            at += count
+
+    async def finish(self) -> None:
+        """All of it is an object now."""
+        if not self._upload:
+            await self._client.ask("PUT", self._key, body=bytes(self._kept), admits=self._admits)
+            return
+        if self._kept:
+            await self._send(bytes(self._kept))
+            self._kept.clear()
+        listed = Element("CompleteMultipartUpload")
+        for number, etag in enumerate(self._parts, 1):
+            part = SubElement(listed, "Part")
+            SubElement(part, "PartNumber").text = str(number)
+            SubElement(part, "ETag").text = etag
+        query = {"uploadId": self._upload}
+        said = await self._client.ask("POST", self._key, query, body=tostring(listed), admits=self._admits)
+        self._client.told(said.body, "CompleteMultipartUploadResult")
+        self._upload = ""
+
+    async def abandon(self) -> None:
+        """What came is kept for whoever goes on; where that fails, nothing is."""
+        try:
+            await self.finish()
+        except SiteFailure:
+            await self.drop()
+
+    async def drop(self) -> None:
+        """Nothing of it stays."""
+        if self._upload:
+            with suppress(SiteFailure):
+                await self._client.ask("DELETE", self._key, {"uploadId": self._upload})
+            self._upload = ""
+
+    async def _begin(self) -> None:
+        said = await self._client.ask("POST", self._key, {"uploads": ""}, admits=self._admits)
+        self._upload = self._client.told(said.body, "InitiateMultipartUploadResult").findtext("UploadId", "")
+        if not self._upload:
+            raise SiteUnavailable(f"the site {self._client.name} began an upload without an id")
+
+    async def _send(self, part: bytes) -> None:
+        if not self._upload:
+            await self._begin()
+        said = await self._client.ask("PUT", self._key, self._part(), body=part, admits=self._admits)
+        self._parts.append(said.headers.get("ETag", ""))
+
+    def _part(self) -> Mapping[str, str]:
+        return {"partNumber": str(len(self._parts) + 1), "uploadId": self._upload}
+
+
+def _is_name(name: str) -> bool:
+    """Whether a key is what a client could ask for; others are nobody's files."""
+    return name not in ("", ".", "..") and "/" not in name and name.isprintable()
+
+
+def _count(said: str) -> int:
+    """A length.
+
+    Raises:
+        SiteUnavailable: it is none.
+    """
+    if not (said.isascii() and said.isdecimal() and len(said) < 20):
+        raise SiteUnavailable("the site does not say how long the file is")
+    return int(said)
+
+
+def _moment(text: str) -> int:
+    """Seconds since the epoch of an HTTP date; 0 where it is none."""
+    found = parsedate(text)
+    return calendar.timegm(found) if found else 0
+
+
+def _instant(text: str) -> int:
+    """Seconds since the epoch of a date such as ``2026-03-01T09:00:00.000Z``; 0 where it is none."""
+    try:
+        return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return 0
