@@ -149,7 +149,7 @@ def _store_contradictions(store: Mapping[str, Any], *, known: bool) -> Iterator[
     yield from ssh_contradictions(store, urlsplit(url))
     is_http = url.startswith(("http:", "https:"))
     if store.get("addresses") and not is_http and not url.startswith(("s3:", "s3+http:")):
-        yield "addresses", "is set for a store that is not HTTP; expected an http://, https:// or s3:// url beside it"
+        yield "addresses", "is set for a store that is not HTTP; expected an http://, https:// or s3:// url"
     if store.get("credential") and not is_http:
         yield "credential", "is set for a store that is not HTTP; expected an http:// or https:// url beside it"
     if store.get("credential") and "@" in urlsplit(url).netloc:

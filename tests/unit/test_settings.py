@@ -336,7 +336,15 @@ def test_settings_are_frozen() -> None:
         ),
         (
             lambda d: d["store"][0].update(url="ftp://h", addresses=["h:21"]),
-            "store[0].addresses: is set for a store that is not HTTP; expected an http:// or https:// url beside it",
+            "store[0].addresses: is set for a store that is not HTTP; expected an http://, https:// or s3:// url",
+        ),
+        (
+            lambda d: d["store"][0].update(url="s3+http://k:s@h/b", tls_ca=__file__),
+            "store[0].tls_ca: is set for a store that is not spoken TLS to",
+        ),
+        (
+            lambda d: d["store"][0].update(url="s3://h/b", credential={"bearer": "x"}),
+            "store[0].credential: is set for a store that is not HTTP",
         ),
         (
             lambda d: d["store"][0].update(url="http://u:p@h", credential={"bearer": "x"}),
