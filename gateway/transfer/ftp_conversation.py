@@ -22,7 +22,8 @@ from gateway.attempt import Approach
 from gateway.errors import Unavailable
 from gateway.proxy.http_door import decided
 from gateway.transfer.act import Ended, Refused, Unrecorded
-from gateway.transfer.ftp_data import Active, Data, Kept, Passive, Sent, Told
+from gateway.transfer.ftp_data import Active, Data, Passive
+from gateway.transfer.ftp_flows import Flow
 from gateway.transfer.ftp_listing import FACTS
 from gateway.transfer.ftp_tls import DoorTls
 from gateway.transfer.ftp_wire import Line, Wire
@@ -122,7 +123,7 @@ class Conversation(TLS_FTPHandler):  # type: ignore[misc]
         self.masquerade_address = hall.passive_address or None
         self.folder = "/"
         self.signed_in: SignedIn | None = None
-        self._waiting: Sent | Told | Kept | None = None
+        self._waiting: Flow | None = None
         self._held: list[bytes] | None = None
         self._lines: list[bytes] = []
         self._error = self._is_leaving = False
@@ -432,7 +433,7 @@ class Conversation(TLS_FTPHandler):  # type: ignore[misc]
             self._waiting = None
             data.begin(flow)
 
-    def start(self, flow: Sent | Told | Kept) -> None:
+    def start(self, flow: Flow) -> None:
         """Let something flow over the data connection, as soon as there is one."""
         self._drop_waiting()
         if self.hall.is_ending:
