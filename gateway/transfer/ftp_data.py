@@ -26,7 +26,7 @@ from gateway.transfer.ftp_tls import was_resumed
 from gateway.transfer.ftp_wire import Wire
 
 if TYPE_CHECKING:
-    from gateway.transfer.ftp_conversation import Conversation
+    from gateway.transfer.ftp_connections import Connections
 
 RECORD_BYTES = 16 * 1024
 CONNECT_S = 30
@@ -37,7 +37,7 @@ RANDOM = random.SystemRandom()
 class _Data(DTPHandler):  # type: ignore[misc]
     """What is under TLS, if there is TLS: pyftpdlib's connection, with what flows in the place of a file."""
 
-    cmd_channel: Conversation
+    cmd_channel: Connections
     flow: Flow | None = None
     is_answered = False
     """Whether the client was told already what came of it."""
@@ -82,7 +82,7 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
         conversation: whose it is.
     """
 
-    def __init__(self, connection: socket.socket, conversation: Conversation) -> None:
+    def __init__(self, connection: socket.socket, conversation: Connections) -> None:
         self.wire = Wire(connection)
         self.timeout = conversation.timeout
         self._block = memoryview(b"")
@@ -239,7 +239,7 @@ class Passive(PassiveDTP):  # type: ignore[misc]
 
     timeout = CONNECT_S
 
-    def __init__(self, conversation: Conversation, extended: bool = False) -> None:
+    def __init__(self, conversation: Connections, extended: bool = False) -> None:
         self.cmd_channel = conversation
         self.log, self.log_exception = conversation.log, conversation.log_exception
         self._strangers = 0

@@ -22,7 +22,7 @@ from asyncssh.packet import String, UInt32, UInt64
 
 from gateway.demo.stores import Addresses
 from gateway.proxy.pace import Pace
-from gateway.transfer import sftp_door
+from gateway.transfer import sftp_channel, sftp_door
 from gateway.transfer.folder_site import FolderSite
 from gateway.transfer.site import Admits, Reading, SiteUnavailable, Writing
 from tests.integration.transfer.conftest import require
@@ -431,7 +431,7 @@ async def test_what_is_sent_ahead_of_a_slow_site_is_bounded(tmp_path: Path, stor
         stuck.free.set()
         await writing
         await file.close()
-        assert 0 < max(seen) <= sftp_door.WINDOW_BYTES
+        assert 0 < max(seen) <= sftp_channel.WINDOW_BYTES
         assert (tmp_path / "stuck" / "uploads" / "acme" / "a").read_bytes() == data
     await stuck.close()
 
