@@ -74,7 +74,9 @@ class Connections(Control):
         if self.line.is_busy and self.data_channel is not None:
             self.respond("450 A transfer is under way.")
             return False
-        self._drop_waiting()
+        if self._waiting is not None:
+            self._drop_waiting()
+            self.respond("426 The transfer was broken off: another data connection is asked for.")
         return True
 
     def connected_data(self, connection: Any) -> None:

@@ -161,8 +161,11 @@ class Control(TLS_FTPHandler):  # type: ignore[misc]
         if self.line.is_cut:
             return False
         self._held = []
+        heard: tuple[int, int] | None = None
         try:
-            self.handle_read_event()
+            while not self._closed and heard != (len(self._held), self._in_buffer_len):
+                heard = len(self._held), self._in_buffer_len
+                self.handle_read_event()  # its end lies behind the last line
         finally:
             held, self._held = self._held, None
         if self._closed:

@@ -436,6 +436,34 @@ async def test_what_is_sent_ahead_of_a_slow_site_is_bounded(tmp_path: Path, stor
     await stuck.close()
 
 
+async def test_a_write_that_fails_behind_its_answer_shows_at_the_next_or_at_the_close(
+    tmp_path: Path, stores: Addresses
+) -> None:
+    """What was answered may still be on its way; where the site does not take it, the file never appears."""
+    root = tmp_path / "stuck" / "uploads" / "acme"
+    root.mkdir(parents=True)
+    stuck = Stuck(tmp_path / "stuck")
+
+    def fail() -> None:
+        raise SiteUnavailable("the disk is full")
+
+    stuck.taken = fail
+    async with sftp_world(tmp_path, stores, site=stuck) as door, signed_in(door) as client:
+        for writes, name in ((1, "/a"), (2, "/b")):
+            stuck.free.clear()
+            file = await client.open(name, "wb")
+            await file.write(b"x")
+            stuck.free.set()
+            if writes == 2:
+                await asyncio.sleep(0.05)
+                with pytest.raises(asyncssh.SFTPFailure, match="the disk is full"):
+                    await file.write(b"y")
+            with pytest.raises(asyncssh.SFTPFailure, match="the disk is full"):
+                await file.close()
+        assert [path for path in root.iterdir() if not path.name.startswith(".partial-")] == []
+    await stuck.close()
+
+
 async def test_what_a_client_does_not_take_is_bounded(door: Sftp) -> None:
     """Whatever window it gives: what it asks for is answered when it has taken most of what it asked for before."""
     (door.root / "file").write_bytes(os.urandom(8 * MIB))
