@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import TypeVar
 from urllib.parse import unquote
 
 from gateway.admission import Admission
-from gateway.transfer.site import Reading, SiteFailure
+from gateway.transfer.ahead import ReadAhead, WriteBehind
+from gateway.transfer.digest import Digest
+from gateway.transfer.site import Block, Reading, SiteFailure
 from gateway.transfer.uploads import Upload, to_the_end
 
 Answered = TypeVar("Answered")
@@ -63,7 +64,7 @@ class _Transfer:
 
     def __init__(self, act: Act, offset: int, cut: Callable[[], object] | None) -> None:
         self._act, self._cut = act, cut
-        self._digest = hashlib.sha256()
+        self._digest = Digest()
         self._waiting: asyncio.Task[object] | None = None
         act.admission.offset = offset
         act.admission.on_end(self._stop)
@@ -112,10 +113,10 @@ class Fetch(_Transfer):
     def __init__(self, act: Act, reading: Reading, size: int, offset: int, cut: Callable[[], object] | None) -> None:
         super().__init__(act, offset, cut)
         self.size = size
-        self._reading = reading
+        self._reading = ReadAhead(reading)
         self._whole = self._capped = False
 
-    async def read(self, size: int) -> bytes:
+    async def read(self, size: int) -> Block:
         """The next bytes, at most so many; none at the end.
 
         Raises:
@@ -127,7 +128,7 @@ class Fetch(_Transfer):
         if not self._act.admission.count_out(len(data)):
             self._capped = True
             raise Ended("the cap of the grant would be passed")
-        self._digest.update(data)
+        await self._digest.add(data)
         return data
 
     async def close(self, *, delivered: bool = True) -> None:
@@ -155,18 +156,19 @@ class Keep(_Transfer):
         super().__init__(act, upload.offset, cut)
         self.offset = upload.offset
         self._upload = upload
+        self._writing = WriteBehind(upload.write)
 
-    async def write(self, data: bytes) -> None:
-        """The next bytes.
+    async def write(self, data: Block) -> None:
+        """The next bytes; they may still be on the way to the site when this returns.
 
         Raises:
             Ended: it was cut.
-            SiteFailure: the site broke off, or is full.
+            SiteFailure: the site broke off, or is full, at these bytes or at those before.
         """
         if not self._act.admission.count_in(len(data)):
             self._act.admission.end("capped: the cap of the grant would be passed")
-        self._digest.update(data)
-        await self._unless_ended(lambda: self._upload.write(data))
+        await self._digest.add(data)
+        await self._unless_ended(lambda: self._writing.write(data))
 
     async def finish(self) -> None:
         """All of it came: from now on it is there.
@@ -177,11 +179,11 @@ class Keep(_Transfer):
         """
         outcome = "cut"
         try:
-            await self._unless_ended(self._upload.settle)
+            await self._unless_ended(self._settle)
             await to_the_end(self._upload.appear())
             outcome = "whole"
         except BaseException:
-            await self._upload.abandon()
+            await self._broken_off()
             raise
         finally:
             self._over(outcome)
@@ -189,6 +191,21 @@ class Keep(_Transfer):
     async def abandon(self) -> None:
         """It broke off."""
         try:
-            await self._upload.abandon()
+            if not self._act.admission.ended:  # whoever resumes it goes on behind all that came
+                with suppress(SiteFailure):
+                    await self._writing.settle()
         finally:
-            self._over("cut")
+            try:
+                await self._broken_off()
+            finally:
+                self._over("cut")
+
+    async def _settle(self) -> None:
+        await self._writing.settle()
+        await self._upload.settle()
+
+    async def _broken_off(self) -> None:
+        try:
+            await self._writing.stop()
+        finally:
+            await self._upload.abandon()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from gateway.transfer.ftp_conversation import Conversation
-from gateway.transfer.ftp_data import Kept, Sent, Told
+from gateway.transfer.ftp_flows import Kept, Sent, Told
 from gateway.transfer.ftp_listing import facts_of, listed, moment, named, with_facts
 from gateway.transfer.site import About, NoSuchName
 
@@ -121,7 +121,7 @@ class Commands(Conversation):
             self.line.ask(fetch.close(delivered=False))
             self.respond(f"554 There are {fetch.size} bytes; expected REST within them, got {offset}.")
             return
-        self.start(Sent(self, fetch))
+        self.start(Sent(self.line, fetch))
 
     def ftp_STOR(self, line: str) -> None:
         """Store a file, from where ``REST`` said on."""
@@ -137,7 +137,7 @@ class Commands(Conversation):
     def _keep(self, given: str, verb: str, offset: int | None) -> None:
         if self.require_data():
             keeping = self.session.keep(self.folder, given, offset=offset, verb=verb, cut=self.line.cut)
-            self.start(Kept(self, self.line.ask(keeping)))
+            self.start(Kept(self.line, self.line.ask(keeping)))
 
     def ftp_REST(self, line: str) -> None:
         """Where the next transfer begins."""

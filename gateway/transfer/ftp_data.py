@@ -20,76 +20,25 @@ from pyftpdlib.handlers.ftp.dispatchers import ActiveDTP, PassiveDTP
 from pyftpdlib.handlers.ftps.ssl import SSLConnectionMixin
 from pyftpdlib.ioloop import Acceptor, AsyncChat
 
-from gateway.transfer.act import Fetch, Keep
+from gateway.transfer.ahead import BLOCK_BYTES
+from gateway.transfer.ftp_flows import Flow, Kept
 from gateway.transfer.ftp_tls import was_resumed
 from gateway.transfer.ftp_wire import Wire
 
 if TYPE_CHECKING:
-    from gateway.transfer.ftp_conversation import Conversation
+    from gateway.transfer.ftp_connections import Connections
 
-BLOCK_BYTES = 256 * 1024
 RECORD_BYTES = 16 * 1024
 CONNECT_S = 30
 MAX_STRANGERS = 10
 RANDOM = random.SystemRandom()
 
 
-class Sent:
-    """A file on its way to the client."""
-
-    receives = False
-
-    def __init__(self, conversation: Conversation, fetch: Fetch) -> None:
-        self._conversation, self._fetch = conversation, fetch
-
-    def more(self) -> bytes:
-        """The next block; none at the end."""
-        return self._conversation.line.ask(self._fetch.read(BLOCK_BYTES))
-
-    def over(self, *, whole: bool) -> None:
-        """It is over. ``whole``: all of it went."""
-        self._conversation.line.ask(self._fetch.close(delivered=whole))
-
-
-class Told:
-    """A listing, which was made already."""
-
-    receives = False
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-
-    def more(self) -> bytes:
-        """All of it, once."""
-        text, self._text = self._text, b""
-        return text
-
-    def over(self, *, whole: bool) -> None:
-        """It is over. ``whole``: all of it went."""
-
-
-class Kept:
-    """A file on its way to the site."""
-
-    receives = True
-
-    def __init__(self, conversation: Conversation, keep: Keep) -> None:
-        self._conversation, self._keep = conversation, keep
-
-    def take(self, data: bytes) -> None:
-        """The next block."""
-        self._conversation.line.ask(self._keep.write(data))
-
-    def over(self, *, whole: bool) -> None:
-        """It is over; the file is there afterwards, or this raises."""
-        self._conversation.line.ask(self._keep.finish() if whole else self._keep.abandon())
-
-
 class _Data(DTPHandler):  # type: ignore[misc]
     """What is under TLS, if there is TLS: pyftpdlib's connection, with what flows in the place of a file."""
 
-    cmd_channel: Conversation
-    flow: Sent | Told | Kept | None = None
+    cmd_channel: Connections
+    flow: Flow | None = None
     is_answered = False
     """Whether the client was told already what came of it."""
     _whole = False
@@ -133,7 +82,7 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
         conversation: whose it is.
     """
 
-    def __init__(self, connection: socket.socket, conversation: Conversation) -> None:
+    def __init__(self, connection: socket.socket, conversation: Connections) -> None:
         self.wire = Wire(connection)
         self.timeout = conversation.timeout
         self._block = memoryview(b"")
@@ -156,7 +105,7 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
         """Whether something may flow."""
         return not self._closed and (self._ssl_established or not self._ssl_requested)
 
-    def begin(self, flow: Sent | Told | Kept) -> None:
+    def begin(self, flow: Flow) -> None:
         """Let it flow."""
         self.flow, self.receive = flow, flow.receives
         self._want(self.ioloop.READ if flow.receives else self.ioloop.WRITE)
@@ -215,7 +164,7 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
                 return
         at_once = RECORD_BYTES if self._ssl_established else BLOCK_BYTES
         while self._block and not self._closed:
-            sent = self.send(self._block[:at_once])
+            sent = self._sent(self._block[:at_once])
             if not sent:
                 return
             self._block = self._block[sent:]
@@ -248,14 +197,19 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
             self._ssl_accepting = self._ssl_established = self._ssl_closing = False
             _Data.close(self)
 
-    def _received(self) -> tuple[bytes, bool, bool]:
+    def _sent(self, piece: memoryview) -> int:
+        """How much of it went. In clear it goes as it is, where pyftpdlib would copy it for the sake of TLS."""
+        return int(self.send(piece) if self._ssl_requested else _Data.send(self, piece))
+
+    def _received(self) -> tuple[memoryview, bool, bool]:
         """What came, up to a block (TLS gives a record at a time); whether that was the end, and a meant one."""
-        parts: list[bytes] = []
-        left = BLOCK_BYTES
+        block = memoryview(bytearray(BLOCK_BYTES))
+        at_once = RECORD_BYTES if self._ssl_established else BLOCK_BYTES
+        size = 0
         at_end = meant = False
-        while left and not at_end:
+        while size < BLOCK_BYTES and not at_end:
             try:
-                part = self.socket.recv(left)
+                came = self.socket.recv_into(block[size : size + at_once])
             except (BlockingIOError, SSL.WantReadError):
                 break
             except SSL.ZeroReturnError:
@@ -263,10 +217,9 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
             except (OSError, SSL.Error):
                 at_end = True
             else:
-                parts.append(part)
-                left -= len(part)
-                at_end = meant = not part
-        return b"".join(parts), at_end, meant
+                size += came
+                at_end = meant = not came
+        return block[:size], at_end, meant
 
     def _want(self, events: int) -> None:
         self.modify_ioloop_events(events)
@@ -286,7 +239,7 @@ class Passive(PassiveDTP):  # type: ignore[misc]
 
     timeout = CONNECT_S
 
-    def __init__(self, conversation: Conversation, extended: bool = False) -> None:
+    def __init__(self, conversation: Connections, extended: bool = False) -> None:
         self.cmd_channel = conversation
         self.log, self.log_exception = conversation.log, conversation.log_exception
         self._strangers = 0

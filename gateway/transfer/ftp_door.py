@@ -24,8 +24,8 @@ from gateway.proxy.file_changes import LOOK_S
 from gateway.proxy.limits import Places, neighbourhood
 from gateway.settings.doors import FtpDoorSettings
 from gateway.transfer.ftp_commands import Commands
-from gateway.transfer.ftp_conversation import Hall
 from gateway.transfer.ftp_data import plain_address
+from gateway.transfer.ftp_hall import Hall, hall_of
 from gateway.transfer.ftp_tls import DoorTls
 from gateway.transfer.ftp_wire import Line, Wire
 from gateway.transfer.session import Gate
@@ -66,7 +66,7 @@ async def ftp_door(
         ConfigurationError: the certificate cannot be used, or nobody can listen there.
     """
     loop = asyncio.get_running_loop()
-    hall = _hall(settings, gate, signing_in, loop, name, failed_delay_s)
+    hall = hall_of(settings, gate, signing_in, loop, name, failed_delay_s)
     listening = _listen(settings.listen, name)
     door = _Door(hall, settings, loop)
     loop.add_reader(listening, door.accept, listening)
@@ -184,46 +184,6 @@ def _listen(address: str, name: str) -> socket.socket:
         raise ConfigurationError([f"doors.{name}: cannot listen on {address}: {why}; {expected}"]) from error
     listening.setblocking(False)
     return listening
-
-
-def _hall(
-    settings: FtpDoorSettings,
-    gate: Callable[[], Gate],
-    signing_in: SigningIn,
-    loop: asyncio.AbstractEventLoop,
-    name: str,
-    failed_delay_s: float,
-) -> Hall:
-    first, _, last = settings.passive_ports.partition("-")
-    return Hall(
-        name=name,
-        gate=gate,
-        signing_in=signing_in,
-        loop=loop,
-        tls=require_tls(settings, name),
-        implicit=settings.tls == "implicit",
-        unsafe_plaintext=settings.unsafe_plaintext,
-        requires_reuse=settings.session_reuse,
-        active=settings.active,
-        passive_ports=range(int(first), int(last) + 1) if last else None,
-        passive_address=settings.passive_address,
-        sign_in_timeout_s=settings.sign_in_timeout_s,
-        idle_timeout_s=settings.idle_timeout_s,
-        failed_delay_s=failed_delay_s,
-    )
-
-
-def require_tls(settings: FtpDoorSettings, name: str) -> DoorTls | None:
-    """The TLS side of a door; None where it has none.
-
-    Raises:
-        ConfigurationError: a file of it cannot be used, or it should have one.
-    """
-    if settings.tls_certificate:
-        return DoorTls(name, settings.tls_certificate, settings.tls_key, own_context=settings.session_reuse)
-    if not settings.unsafe_plaintext or settings.tls == "implicit":
-        raise ConfigurationError([f"doors.{name}: there is no tls_certificate; expected one, or unsafe_plaintext"])
-    return None
 
 
 async def _watch(tls: DoorTls) -> None:

@@ -26,6 +26,7 @@ from gateway.transfer.names import PARTIAL
 from gateway.transfer.site import (
     About,
     Admits,
+    Block,
     NameTaken,
     NoSuchName,
     Reading,
@@ -307,9 +308,9 @@ class _Writing(_Open):
         super().__init__(site, client, stream)
         self._path, self._size = path, size
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Block) -> None:
         with _Telling(self._site, self._client):
-            await self._stream.write(data)
+            await self._stream.write(bytes(data))
             self._size += len(data)
 
     async def finish(self) -> None:

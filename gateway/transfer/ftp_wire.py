@@ -79,7 +79,14 @@ class Line:
         Raises:
             Ended: the session was cut meanwhile.
         """
-        asked = asyncio.run_coroutine_threadsafe(question, self._loop)
+        return self.wait(self.begin(question))
+
+    def begin(self, question: Coroutine[Any, Any, Answered]) -> Future[Answered]:
+        """Ask, and go on meanwhile; :meth:`wait` has the answer."""
+        return asyncio.run_coroutine_threadsafe(question, self._loop)
+
+    def wait(self, asked: Future[Answered]) -> Answered:
+        """The answer to what was begun; see :meth:`ask`."""
         self._asked = asked
         try:
             return asked.result()

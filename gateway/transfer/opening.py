@@ -12,7 +12,8 @@ import asyncssh
 from gateway.errors import ConfigurationError
 from gateway.identity.ssh_certificates import UserCa
 from gateway.settings import Settings, StoreSettings
-from gateway.transfer.ftp_door import ftp_door, require_tls
+from gateway.transfer.ftp_door import ftp_door
+from gateway.transfer.ftp_hall import require_tls
 from gateway.transfer.session import Gate
 from gateway.transfer.sftp_door import sftp_door
 from gateway.transfer.sftp_strength import ssh_options

@@ -16,14 +16,13 @@ from typing import cast
 
 import asyncssh
 import structlog
-from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
-from asyncssh.packet import SSHPacket, String, UInt32
-from asyncssh.stream import SSHServerStreamSession
+from asyncssh.packet import String
 
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.proxy.limits import Places, neighbourhood
 from gateway.settings.doors import SftpDoorSettings
 from gateway.transfer.session import Gate, Session
+from gateway.transfer.sftp_channel import Channel, Subsystem
 from gateway.transfer.sftp_requests import RequestHandler, Requests
 from gateway.transfer.sftp_strength import client_key, is_sound, ssh_options
 from gateway.transfer.signing_in import NotSignedIn, SignedIn, SigningIn
@@ -34,7 +33,6 @@ DOOR = "sftp"
 MAX_TRIES = 6
 MAX_CHANNELS = 4
 MAX_UNSENT_BYTES = 512 * 1024
-WINDOW_BYTES = 1024 * 1024  # more than twice a request, so that one that was begun can always be sent to its end
 CUT_S = 0.1
 """How long an answer to what was cut may take to get out before the connection goes."""
 LEAVE_S = 2.0
@@ -305,9 +303,9 @@ class _Connection(asyncssh.SSHServerConnection):
         if not self.signed_in or self._door.stopping or self.channels >= MAX_CHANNELS:
             return False
         self.channels += 1
-        return _Channel(self, self._door.loop), _Subsystem(self)
+        return Channel(self, self._door.loop), Subsystem(self)
 
-    def serve(self, channel: _Channel, subsystem: _Subsystem) -> None:
+    def serve(self, channel: Channel, subsystem: Subsystem) -> None:
         """Answer what comes over a channel."""
         reader, writer = asyncssh.SSHReader(subsystem, channel), asyncssh.SSHWriter(subsystem, channel)
         handler = RequestHandler(Requests(channel, self), self, reader, writer)
@@ -351,66 +349,3 @@ class _Client(asyncssh.SSHServer):
         self,
     ) -> tuple[asyncssh.SSHServerChannel[bytes], asyncssh.SSHServerSession[bytes]] | bool:
         return self._connection.enter()
-
-
-class _Channel(asyncssh.SSHServerChannel[bytes]):
-    """A channel over which nothing but a subsystem can be asked for.
-
-    Its window is what has been read of what came: the library's own goes on growing while nobody reads.
-    """
-
-    def __init__(self, connection: _Connection, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(connection, loop, False, False, False, 0, 0, None, "strict", WINDOW_BYTES, 32 * 1024)
-
-    def open_window(self, unread: int) -> None:
-        """Let the client send more, where so much of what it sent is still unread."""
-        more = WINDOW_BYTES - unread - self._recv_window
-        if more >= WINDOW_BYTES // 2 and not self.is_closing():
-            self._recv_window += more
-            self.send_packet(MSG_CHANNEL_WINDOW_ADJUST, UInt32(more))
-
-    def _deliver_data(self, data: bytes, datatype: int | None) -> None:
-        if self._session is not None:
-            self._session.data_received(data, datatype)
-
-    def _refuse(self, packet: SSHPacket) -> bool:
-        del packet
-        return False
-
-    _process_pty_req_request = _refuse
-    _process_x11_req_request = _refuse
-    _process_auth_agent_req_at_openssh_dot_com_request = _refuse  # type: ignore[assignment]  # whose answer comes later
-    _process_env_request = _refuse
-    _process_shell_request = _refuse
-    _process_exec_request = _refuse
-    _process_window_change_request = _refuse
-    _process_signal_request = _refuse
-    _process_break_request = _refuse
-
-
-class _Subsystem(SSHServerStreamSession[bytes]):
-    """The sftp subsystem on a channel."""
-
-    def __init__(self, connection: _Connection) -> None:
-        super().__init__(None)
-        self._connection = connection
-
-    async def read(self, datatype: int | None, n: int, exact: bool) -> bytes:
-        data = await super().read(datatype, n, exact)
-        if isinstance(self._chan, _Channel):
-            self._chan.open_window(self._recv_buf_len)
-        return data
-
-    def _should_pause_reading(self) -> bool:
-        return False  # the window bounds what is unread
-
-    def subsystem_requested(self, subsystem: str) -> bool:
-        return subsystem == "sftp"
-
-    def session_started(self) -> None:
-        assert isinstance(self._chan, _Channel)  # noqa: S101 - made with it
-        self._connection.serve(self._chan, self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self._connection.channels -= 1

@@ -30,6 +30,7 @@ from gateway.transfer.sftp_strength import CIPHERS, EXCHANGES, MACS, SIGNATURES
 from gateway.transfer.site import (
     About,
     Admits,
+    Block,
     NameTaken,
     NoSuchName,
     Reading,
@@ -308,12 +309,12 @@ class _Writing:
         self._at = self._written = offset
         self._under_way: deque[tuple[int, asyncio.Task[int]]] = deque()
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Block) -> None:
         loop = asyncio.get_running_loop()
         for start in range(0, len(data), BLOCK_BYTES):
             while len(self._under_way) >= AT_A_TIME:
                 await self._settle()
-            block = data[start : start + BLOCK_BYTES]
+            block = bytes(data[start : start + BLOCK_BYTES])  # asyncssh takes nothing else
             self._under_way.append((len(block), loop.create_task(self._file.write(block, self._at))))
             self._at += len(block)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+Block = bytes | memoryview
+"""Bytes of a file, which nobody changes any more."""
+
 Admits = Callable[[str], bool] | None
 """Whether anything may go to a peer of this address; None: to any."""
 
@@ -58,7 +61,7 @@ class Reading(Protocol):
 class Writing(Protocol):
     """A file being written; it is durable when ``finish`` returned, as far as the site can say."""
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: Block) -> None: ...
 
     async def finish(self) -> None: ...
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.transfer.names import PARTIAL, below, folder_of
-from gateway.transfer.site import About, Admits, NameTaken, Site, SiteFailure, SiteUnavailable, Writing
+from gateway.transfer.site import About, Admits, Block, NameTaken, Site, SiteFailure, SiteUnavailable, Writing
 
 COPY_BYTES = 256 * 1024
 
@@ -75,7 +75,7 @@ class Upload:
         self._uploads, self._site, self._path, self._admits = uploads, site, path, admits
         self._writing = writing
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Block) -> None:
         """The next bytes."""
         await self._writing.write(data)
 

@@ -8,63 +8,31 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import jwt
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.attempt import Approach, Decision
-from gateway.checkpoint import Checkpoint
+from gateway.attempt import Approach
 from gateway.demo.identity_provider import AUDIENCE, ISSUER
 from gateway.demo.world import SAM
 from gateway.location.networks import parse_address
-from gateway.refusal import UNWRITABLE
+from tests.fuzz.conftest import SEED, SOAK, count
 from tests.world.door import PEER, Door, door_in
 
-SOAK = float(os.environ.get("SOAK", "0"))
-SEED = int(os.environ.get("SEED", "0")) or (Random().randrange(1, 2**32) if SOAK else 20_261_124)
 VECTORS = Path(__file__).parents[1] / "data"
 
 pytestmark = pytest.mark.timeout(120 + round(3_600 * SOAK))
 
 
 @pytest.fixture
-def random() -> Random:
-    """Whose seed is printed where a test fails."""
-    print(f"SEED={SEED} SOAK={SOAK}")
-    return Random(SEED)
-
-
-def count(otherwise: int) -> int:
-    """How many to try: so many, but in a soak."""
-    return round(50_000 * SOAK) or otherwise
-
-
-@pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
     async with door_in(tmp_path) as door:
         yield door
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[Approach]:
-    """What the checkpoint is asked; a second try at writing one thing down is none of its own."""
-    asked: list[Approach] = []
-    decide = Checkpoint.decide
-
-    async def counting(self: Checkpoint, approach: Approach, **more: Any) -> Decision:
-        if approach.ambiguity != UNWRITABLE:
-            asked.append(approach)
-        return await decide(self, approach, **more)
-
-    monkeypatch.setattr(Checkpoint, "decide", counting)
-    return asked
 
 
 TOKENS = [

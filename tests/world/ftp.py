@@ -16,6 +16,8 @@ from gateway.transfer.site import Site
 from tests.world.certificates import Authority
 from tests.world.transfer import PASSWORD, Behind, behind
 
+FAILED_DELAY_S = 0.1
+
 
 @dataclass
 class Ftp(Behind):
@@ -64,6 +66,6 @@ async def ftp_world(
             there.everybody,
             drain_timeout_s=drain_timeout_s,
             name=name,
-            failed_delay_s=0.1,
+            failed_delay_s=FAILED_DELAY_S,
         ) as world.port:
             yield world

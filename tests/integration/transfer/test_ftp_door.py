@@ -140,6 +140,22 @@ async def test_half_an_upload_is_nobodys_file(tmp_path: Path, stores: Addresses,
         assert not [path.name for path in door.root.iterdir() if not path.name.startswith(".partial-")]
 
 
+async def test_a_transfer_that_waits_is_answered_when_another_way_is_asked_for(door: Ftp) -> None:
+    """Nobody came for it, and nobody can any more."""
+
+    def use() -> list[str]:
+        client = door.client()
+        client.makepasv()
+        client.putcmd("STOR never")
+        client.putcmd("PASV")
+        answers = [client.getmultiline()[:3] for _ in range(3)]
+        client.close()
+        return answers
+
+    assert await asyncio.to_thread(use) == ["150", "426", "227"]
+    assert not (door.root / "never").exists()
+
+
 async def test_a_data_connection_that_resumes_nothing_is_refused(tmp_path: Path, stores: Addresses) -> None:
     """``session_reuse``: Python's client resumes none."""
 

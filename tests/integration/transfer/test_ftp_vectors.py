@@ -9,13 +9,16 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gateway.demo.stores import Addresses
-from tests.world.ftp import Ftp, ftp_world
+from gateway.transfer.names import PARTIAL
+from tests.world.ftp import FAILED_DELAY_S, Ftp, ftp_world
 from tests.world.transfer import PASSWORD
 
 DATA = Path(__file__).parents[2] / "data" / "ftp.json"
@@ -194,10 +197,10 @@ async def test_commands_that_are_off_do_not_exist(door: Ftp) -> None:
 
 
 async def test_who_goes_in_the_middle_leaves_nothing_behind(clear: Ftp) -> None:
-    """ftp-043: no thread, no descriptor, no admission, and no file."""
+    """ftp-043, a hundred times: no thread, no descriptor, no admission, and no file."""
 
     def use() -> None:
-        for number in range(50):
+        for number in range(100):
             client = clear.client(clear=True)
             data = client.transfercmd(f"STOR gone{number}")
             data.sendall(b"x" * 100)
@@ -205,6 +208,10 @@ async def test_who_goes_in_the_middle_leaves_nothing_behind(clear: Ftp) -> None:
             client.close()
             data.close()
 
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
     await asyncio.to_thread(use)
     for _ in range(200):
         if not any(thread.name == "ftp-session" for thread in threading.enumerate()):
@@ -213,10 +220,12 @@ async def test_who_goes_in_the_middle_leaves_nothing_behind(clear: Ftp) -> None:
     assert not any(thread.name == "ftp-session" for thread in threading.enumerate())
     assert len(clear.running.gateway.checkpoint.admissions) == 0
     assert not clear.gate.uploads._busy
+    assert not [path for path in clear.root.iterdir() if not path.name.startswith(PARTIAL)]
+    assert descriptors() <= before
 
 
 async def test_bad_sign_ins_are_counted_delayed_and_sent_away(door: Ftp) -> None:
-    """ftp-045: an unknown user is answered as a known one; the third try is the last of its connection."""
+    """ftp-045, 51 times: an unknown user is answered as a known one, no sooner; the third try is the last."""
 
     def use() -> list[str]:
         with ftplib.FTP_TLS(context=door.tls(), timeout=10) as client:
@@ -225,15 +234,20 @@ async def test_bad_sign_ins_are_counted_delayed_and_sent_away(door: Ftp) -> None
             answers = []
             for user in ("acme", "nobody", "acme"):
                 assert say(client, f"USER {user}").startswith("331")
+                began = time.perf_counter()
                 answers.append(say(client, "PASS wrong"))
+                assert time.perf_counter() - began >= FAILED_DELAY_S
             with pytest.raises(ftplib.all_errors):
                 client.voidcmd("NOOP")
             return answers
 
-    answers = await asyncio.to_thread(use)
+    with ThreadPoolExecutor(17) as pool:
+        loop = asyncio.get_running_loop()
+        said = await asyncio.gather(*(loop.run_in_executor(pool, use) for _ in range(17)))
+    answers = [answer for each in said for answer in each]
+    assert len(answers) == len(door.everybody.tries) == 51
     assert len(set(answers)) == 1
     assert answers[0].startswith("530")
-    assert len(door.everybody.tries) == 3
 
 
 async def test_an_offset_beyond_the_file_leaves_no_hole(door: Ftp) -> None:

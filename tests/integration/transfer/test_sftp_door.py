@@ -22,7 +22,7 @@ from asyncssh.packet import String, UInt32, UInt64
 
 from gateway.demo.stores import Addresses
 from gateway.proxy.pace import Pace
-from gateway.transfer import sftp_door
+from gateway.transfer import sftp_channel, sftp_door
 from gateway.transfer.folder_site import FolderSite
 from gateway.transfer.site import Admits, Reading, SiteUnavailable, Writing
 from tests.integration.transfer.conftest import require
@@ -431,8 +431,36 @@ async def test_what_is_sent_ahead_of_a_slow_site_is_bounded(tmp_path: Path, stor
         stuck.free.set()
         await writing
         await file.close()
-        assert 0 < max(seen) <= sftp_door.WINDOW_BYTES
+        assert 0 < max(seen) <= sftp_channel.WINDOW_BYTES
         assert (tmp_path / "stuck" / "uploads" / "acme" / "a").read_bytes() == data
+    await stuck.close()
+
+
+async def test_a_write_that_fails_behind_its_answer_shows_at_the_next_or_at_the_close(
+    tmp_path: Path, stores: Addresses
+) -> None:
+    """What was answered may still be on its way; where the site does not take it, the file never appears."""
+    root = tmp_path / "stuck" / "uploads" / "acme"
+    root.mkdir(parents=True)
+    stuck = Stuck(tmp_path / "stuck")
+
+    def fail() -> None:
+        raise SiteUnavailable("the disk is full")
+
+    stuck.taken = fail
+    async with sftp_world(tmp_path, stores, site=stuck) as door, signed_in(door) as client:
+        for writes, name in ((1, "/a"), (2, "/b")):
+            stuck.free.clear()
+            file = await client.open(name, "wb")
+            await file.write(b"x")
+            stuck.free.set()
+            if writes == 2:
+                await asyncio.sleep(0.05)
+                with pytest.raises(asyncssh.SFTPFailure, match="the disk is full"):
+                    await file.write(b"y")
+            with pytest.raises(asyncssh.SFTPFailure, match="the disk is full"):
+                await file.close()
+        assert [path for path in root.iterdir() if not path.name.startswith(".partial-")] == []
     await stuck.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -202,6 +203,20 @@ async def test_what_was_begun_in_a_thread_is_over_before_its_file_is_closed(
     assert await content(site, partial_of("/acme/a")) == b"of acme"
     with pytest.raises(SiteUnavailable):
         await upload.write(b"more")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there the disk can be told to begin")
+async def test_the_disk_begins_before_the_end(site: FolderSite, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each so many bytes, with those since the last time; what is in the file is the same."""
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(folder_site, "FLUSH_BYTES", 10)
+    monkeypatch.setattr(os, "posix_fadvise", lambda _file, offset, size, _advice: begun.append((offset, size)))
+    writing = await site.write("/acme/a")
+    for size in (4, 7, 3, 12, 1):
+        await writing.write(b"x" * size)
+    await writing.finish()
+    assert begun == [(0, 11), (11, 15)]
+    assert (root / "acme" / "a").read_bytes() == b"x" * 27
 
 
 async def test_a_site_that_was_closed_says_so(site: FolderSite) -> None:
