@@ -23,7 +23,17 @@ from gateway.proxy.store import Incoming, StoreCut
 from gateway.settings import StoreSettings
 from gateway.transfer.names import PARTIAL, folder_of
 from gateway.transfer.object_client import ObjectClient
-from gateway.transfer.site import About, Admits, NameTaken, NoSuchName, Reading, SiteFailure, SiteUnavailable, Writing
+from gateway.transfer.site import (
+    About,
+    Admits,
+    Block,
+    NameTaken,
+    NoSuchName,
+    Reading,
+    SiteFailure,
+    SiteUnavailable,
+    Writing,
+)
 
 PART_BYTES = 8 * 1024 * 1024
 LEAST_PART_BYTES = 5 * 1024 * 1024
@@ -297,7 +307,7 @@ class _Writing:
         self._upload = ""
         self._parts: list[str] = []
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Block) -> None:
         self._kept += data
         while len(self._kept) >= PART_BYTES:
             part = bytes(memoryview(self._kept)[:PART_BYTES])
