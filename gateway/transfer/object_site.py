@@ -5,41 +5,34 @@ making one makes, and what stays of a folder when its last file goes. Objects ap
 moved by a copy within the store and the removal of the first, so that what fails in between leaves both, and loses
 none.
 
-Invariants: what is held of a file is two parts of :data:`PART_BYTES`; what broke off is no object until it is whole as
-far as it came; an answer of 200 that holds an error is an error.
+Invariants: what cannot be told for certain is a failure, and never an absence; nothing is removed before the store said
+that its copy is whole.
 """
 
 from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from email.utils import parsedate
 from urllib.parse import unquote_plus
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element
 
-from gateway.proxy.store import Incoming, StoreCut
 from gateway.settings import StoreSettings
 from gateway.transfer.names import PARTIAL, folder_of
 from gateway.transfer.object_client import ObjectClient
+from gateway.transfer.object_streams import LEAST_PART_BYTES, Nothing, ObjectReading, ObjectWriting, copied, count
 from gateway.transfer.site import (
     About,
     Admits,
-    Block,
     NameTaken,
     NoSuchName,
     Reading,
-    SiteFailure,
     SiteUnavailable,
     Writing,
 )
 
-PART_BYTES = 8 * 1024 * 1024
-LEAST_PART_BYTES = 5 * 1024 * 1024
-"""A smaller part can only be the last (S3's limit), so that what is shorter is read back, not copied."""
-COPY_BYTES = 1024**3
-"""At most so much by one copy; S3 takes five times as much."""
 PAGE = 1_000
 
 
@@ -68,7 +61,7 @@ class ObjectSite:
         return About(
             name,
             is_folder=False,
-            size=_count(headers.get("Content-Length", "")),
+            size=count(headers.get("Content-Length", "")),
             modified_s=_moment(headers.get("Last-Modified", "")),
         )
 
@@ -83,7 +76,7 @@ class ObjectSite:
                 name = self._named(page, each, "Key").removeprefix(below)
                 if _is_name(name):
                     size, modified = each.findtext("Size", ""), each.findtext("LastModified", "")
-                    found.append(About(name, is_folder=False, size=_count(size), modified_s=_instant(modified)))
+                    found.append(About(name, is_folder=False, size=count(size), modified_s=_instant(modified)))
             for each in page.iter("CommonPrefixes"):
                 is_there = True
                 name = self._named(page, each, "Prefix").removeprefix(below).removesuffix("/")
@@ -97,20 +90,24 @@ class ObjectSite:
         """See :class:`gateway.transfer.site.Site`."""
         about = await self._require_file(path)
         if offset >= about.size:
-            return _Nothing()
+            return Nothing()
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         incoming = await self._client.begin("GET", self._key(path), headers=headers)
-        if offset and incoming.status != 206:
+        begins_at = incoming.headers.get("Content-Range", "bytes 0-").partition("-")[0]
+        try:
+            if begins_at != f"bytes {offset}":
+                raise SiteUnavailable(f"the site {self._client.name} does not begin in the middle of a file")
+            return ObjectReading(self._client, incoming)
+        except SiteUnavailable:
             await incoming.close()
-            raise SiteUnavailable(f"the site {self._client.name} does not begin in the middle of a file")
-        return _Reading(self._client, incoming)
+            raise
 
     async def write(self, path: str, *, offset: int = 0, admits: Admits = None) -> Writing:
         """See :class:`gateway.transfer.site.Site`."""
         await self._require_folder(folder_of(path), admits)
         if await self._is_folder(path):
             raise NoSuchName("there is no such file")
-        writing = _Writing(self._client, self._key(path), admits)
+        writing = ObjectWriting(self._client, self._key(path), admits)
         if offset:
             about = await self._require_file(path)
             if about.size < offset:
@@ -118,7 +115,7 @@ class ObjectSite:
             await self._begin_with(writing, path, offset)
         return writing
 
-    async def _begin_with(self, writing: _Writing, path: str, size: int) -> None:
+    async def _begin_with(self, writing: ObjectWriting, path: str, size: int) -> None:
         """The first bytes of a file begin what is written in its place."""
         if size < LEAST_PART_BYTES:  # nothing goes out before the whole is longer
             await writing.write(await self._first(path, size))
@@ -151,7 +148,7 @@ class ObjectSite:
             raise NameTaken("something of this name is there")
         await self._require_folder(folder_of(to), admits)
         if not about.is_folder:
-            await self._copy(self._key(path), self._key(to), about.size, admits)
+            await copied(self._client, self._key(path), self._key(to), about.size, admits)
             if folder_of(path) != folder_of(to):
                 await self._keep_folder(path)
             await self._client.ask("DELETE", self._key(path))
@@ -161,26 +158,10 @@ class ObjectSite:
             raise NameTaken("a folder cannot be moved into itself")
         held = [held async for held in self._held(below)]
         for key, size in held:
-            await self._copy(key, below_to + key.removeprefix(below), size, admits)
+            await copied(self._client, key, below_to + key.removeprefix(below), size, admits)
         await self._keep_folder(path)
         for key, _ in reversed(held):  # what a folder holds goes before the folder
             await self._client.ask("DELETE", key)
-
-    async def _copy(self, key: str, to: str, size: int, admits: Admits) -> None:
-        if key.endswith("/"):
-            await self._client.ask("PUT", to, body=b"", admits=admits)
-            return
-        if size > COPY_BYTES:
-            writing = _Writing(self._client, to, admits)
-            try:
-                await writing.copy(key, size)
-                await writing.finish()
-            except BaseException:
-                await writing.drop()
-                raise
-            return
-        said = await self._client.ask("PUT", to, headers={"x-amz-copy-source": self._client.source(key)}, admits=admits)
-        self._client.told(said.body, "CopyObjectResult")
 
     async def remove(self, path: str) -> None:
         """See :class:`gateway.transfer.site.Site`."""
@@ -240,7 +221,7 @@ class ObjectSite:
         """The keys below a folder, and how long each object is."""
         async for page in self._pages(below):
             for each in page.iter("Contents"):
-                yield self._named(page, each, "Key"), _count(each.findtext("Size", ""))
+                yield self._named(page, each, "Key"), count(each.findtext("Size", ""))
 
     @staticmethod
     def _named(page: Element, element: Element, name: str) -> str:
@@ -262,134 +243,9 @@ class ObjectSite:
             query["continuation-token"] = further
 
 
-class _Nothing:
-    """The end of a file."""
-
-    async def read(self, size: int) -> bytes:  # noqa: ARG002 - as each Reading's
-        return b""
-
-    async def close(self) -> None: ...
-
-
-class _Reading:
-    """See :class:`gateway.transfer.site.Reading`."""
-
-    def __init__(self, client: ObjectClient, incoming: Incoming) -> None:
-        self._client, self._incoming = client, incoming
-        self._left = memoryview(incoming.complete or b"")
-        self._left_bytes = _count(incoming.headers.get("Content-Length", ""))
-        self._at_end = incoming.complete is not None
-
-    async def read(self, size: int) -> bytes:
-        while not self._left and not self._at_end:
-            try:
-                data = await anext(self._incoming.chunks, None)
-            except StoreCut as error:
-                raise self._client.broke_off() from error
-            self._at_end = data is None
-            self._left = memoryview(data or b"")
-        data, self._left = bytes(self._left[:size]), self._left[size:]
-        self._left_bytes -= len(data)
-        if not data and self._left_bytes:
-            raise self._client.broke_off()
-        return data
-
-    async def close(self) -> None:
-        await self._incoming.close()
-
-
-class _Writing:
-    """See :class:`gateway.transfer.site.Writing`: one request for a short file, parts for a longer one."""
-
-    def __init__(self, client: ObjectClient, key: str, admits: Admits) -> None:
-        self._client, self._key, self._admits = client, key, admits
-        self._kept = bytearray()
-        self._upload = ""
-        self._parts: list[str] = []
-
-    async def write(self, data: Block) -> None:
-        self._kept += data
-        while len(self._kept) >= PART_BYTES:
-            part = bytes(memoryview(self._kept)[:PART_BYTES])
-            await self._send(part)
-            del self._kept[:PART_BYTES]
-
-    async def copy(self, key: str, size: int) -> None:
-        """Begin with the first bytes of an object; no copy of them leaves the store."""
-        await self._begin()
-        at = 0
-        while at < size:
-            left = size - at
-            count = left if left <= COPY_BYTES else min(COPY_BYTES, left - LEAST_PART_BYTES)
-            source = {"x-amz-copy-source": self._client.source(key)}
-            source["x-amz-copy-source-range"] = f"bytes={at}-{at + count - 1}"
-            said = await self._client.ask("PUT", self._key, self._part(), headers=source, admits=self._admits)
-            etag = self._client.told(said.body, "CopyPartResult").findtext("ETag", "")
-            self._parts.append(etag)
-            at += count
-
-    async def finish(self) -> None:
-        """All of it is an object now."""
-        if not self._upload:
-            await self._client.ask("PUT", self._key, body=bytes(self._kept), admits=self._admits)
-            return
-        if self._kept:
-            await self._send(bytes(self._kept))
-            self._kept.clear()
-        listed = Element("CompleteMultipartUpload")
-        for number, etag in enumerate(self._parts, 1):
-            part = SubElement(listed, "Part")
-            SubElement(part, "PartNumber").text = str(number)
-            SubElement(part, "ETag").text = etag
-        query = {"uploadId": self._upload}
-        said = await self._client.ask("POST", self._key, query, body=tostring(listed), admits=self._admits)
-        self._client.told(said.body, "CompleteMultipartUploadResult")
-        self._upload = ""
-
-    async def abandon(self) -> None:
-        """What came is kept for whoever goes on; where that fails, nothing is."""
-        try:
-            await self.finish()
-        except SiteFailure:
-            await self.drop()
-
-    async def drop(self) -> None:
-        """Nothing of it stays."""
-        if self._upload:
-            with suppress(SiteFailure):
-                await self._client.ask("DELETE", self._key, {"uploadId": self._upload})
-            self._upload = ""
-
-    async def _begin(self) -> None:
-        said = await self._client.ask("POST", self._key, {"uploads": ""}, admits=self._admits)
-        self._upload = self._client.told(said.body, "InitiateMultipartUploadResult").findtext("UploadId", "")
-        if not self._upload:
-            raise SiteUnavailable(f"the site {self._client.name} began an upload without an id")
-
-    async def _send(self, part: bytes) -> None:
-        if not self._upload:
-            await self._begin()
-        said = await self._client.ask("PUT", self._key, self._part(), body=part, admits=self._admits)
-        self._parts.append(said.headers.get("ETag", ""))
-
-    def _part(self) -> Mapping[str, str]:
-        return {"partNumber": str(len(self._parts) + 1), "uploadId": self._upload}
-
-
 def _is_name(name: str) -> bool:
     """Whether a key is what a client could ask for; others are nobody's files."""
     return name not in ("", ".", "..") and "/" not in name and name.isprintable()
-
-
-def _count(said: str) -> int:
-    """A length.
-
-    Raises:
-        SiteUnavailable: it is none.
-    """
-    if not (said.isascii() and said.isdecimal() and len(said) < 20):
-        raise SiteUnavailable("the site does not say how long the file is")
-    return int(said)
 
 
 def _moment(text: str) -> int:

@@ -68,14 +68,14 @@ def url_of(port: int, *, secret: str = SECRET, folder: str = "") -> str:
     return f"s3+http://{KEY}:{quote(secret, safe='')}@127.0.0.1:{port}/{BUCKET}{folder}"
 
 
-def object_site(url: str, **more: object) -> ObjectSite:
+def site_at(url: str, **more: object) -> ObjectSite:
     given = {"name": "uploads", "country": "US", "url": SecretStr(url), "connect_timeout_s": 5, "read_timeout_s": 10}
     return ObjectSite(StoreSettings.model_validate(given | more))
 
 
 async def _until_it_stores(port: int) -> None:
     """The bucket is made, and takes an object."""
-    site = object_site(url_of(port))
+    site = site_at(url_of(port))
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(Exception):
