@@ -93,11 +93,8 @@ class ObjectSite:
             return Nothing()
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         incoming = await self._client.begin("GET", self._key(path), headers=headers)
-        begins_at = incoming.headers.get("Content-Range", "bytes 0-").partition("-")[0]
         try:
-            if begins_at != f"bytes {offset}":
-                raise SiteUnavailable(f"the site {self._client.name} does not begin in the middle of a file")
-            return ObjectReading(self._client, incoming)
+            return ObjectReading(self._client, incoming, offset)
         except SiteUnavailable:
             await incoming.close()
             raise

@@ -33,8 +33,10 @@ class Nothing:
 class ObjectReading:
     """See :class:`gateway.transfer.site.Reading`."""
 
-    def __init__(self, client: ObjectClient, incoming: Incoming) -> None:
+    def __init__(self, client: ObjectClient, incoming: Incoming, offset: int) -> None:
         self._client, self._incoming = client, incoming
+        if incoming.headers.get("Content-Range", "bytes 0-").partition("-")[0] != f"bytes {offset}":
+            raise SiteUnavailable(f"the site {client.name} does not begin in the middle of a file")
         self._left = memoryview(incoming.complete or b"")
         self._left_bytes = count(incoming.headers.get("Content-Length", ""))
         self._at_end = incoming.complete is not None
