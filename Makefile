@@ -1,7 +1,7 @@
 # Python >= 3.11 and make are all that a fresh machine needs. Each target sets up what it needs.
 PYTHON ?= python3
 VENV   := .venv
-JOBS   ?= 4
+JOBS   ?= 5
 BIN    := $(VENV)/bin
 
 .PHONY: demo test soak check fix bench lock clean

@@ -63,7 +63,11 @@ class Console:
         self._reads = Workers("console-read", threads=2, waiting=WAITING)
         show = Operation("document", "GET", DOCUMENT_PATH, "This document", "", self._show, None, public=True)
         self._table = (*operations, show)
-        self._document = orjson.dumps(document(self._table))
+
+    @cached_property
+    def _document(self) -> bytes:
+        """Made when it is first asked for: it takes as long as the rest of an opening of the listener."""
+        return orjson.dumps(document(self._table))
 
     def attach(self, router: web.UrlDispatcher) -> None:
         """Make everything callable. Whatever else begins with the prefix is answered, and recorded, too."""
