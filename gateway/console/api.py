@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import orjson
 import structlog
@@ -66,7 +66,7 @@ class Console:
 
     @cached_property
     def _document(self) -> bytes:
-        """Made when it is first asked for: it takes as long as the rest of an opening of the listener."""
+        """Made when it is first asked for, which many a start never is."""
         return orjson.dumps(document(self._table))
 
     def attach(self, router: web.UrlDispatcher) -> None:
