@@ -173,7 +173,7 @@ def _needless_at_sites(route: Mapping[str, Any], document: Any) -> Iterator[str]
     urls = {str(store.get("name")): str(store.get("url")) for store in _tables(document, "store")}
     allow = route.get("allow")
     encoded = [form for form in allow if str(form).startswith("%")] if isinstance(allow, list) else []
-    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp", "file")):
+    if encoded and urls.get(str(route.get("store")), "").lower().startswith(("ftp", "sftp", "s3", "file")):
         yield f"got {', '.join(map(repr, encoded))} for a site of files, where names may hold it; expected none"
 
 

@@ -1,19 +1,26 @@
 """An object store over HTTP (the S3 protocol): one signed request after the other.
 
-Signing is botocore's (Signature Version 4, with the payload's digest, so that a store notices changed bytes); what goes
-over the wire is :class:`gateway.proxy.http_store.HttpStore`'s, with its pool, breaker, TLS and check of the peer.
+Signing is botocore's (Signature Version 4, with the payload's digest); what goes over the wire is
+:class:`gateway.proxy.http_store.HttpStore`'s, with its pool, breaker, TLS and check of the peer. A request is sent
+again, twice at most, where it did not get through or the store was busy: each has the same effect however often it is
+done, but for those that begin or end an upload in parts (``POST``).
 
-Invariants: nothing that the store says is followed; an answer is read whole only up to :data:`MAX_TOLD_BYTES`; an
-answer that cannot be read is a failure, never an absence; no credential stands in a message or a log.
+Invariants: nothing that the store says is followed; an answer is read whole only up to :data:`MAX_TOLD_BYTES`, and
+waited for only so long; an answer that cannot be read is a failure, never an absence; a body comes with its MD5 besides
+the signed digest, at which not every store looks, so that changed bytes are noticed; no credential stands in a message
+or a log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import structlog
 from botocore.auth import S3SigV4Auth
@@ -31,6 +38,12 @@ from gateway.transfer.site import Admits, NoSuchName, SiteElsewhere, SiteFailure
 log = structlog.get_logger(__name__)
 
 MAX_TOLD_BYTES = 4 * 1024 * 1024
+ANSWER_WAITS = 10
+"""How many times ``read_timeout_s`` a short answer may take, whatever drips in meanwhile."""
+PAUSES_S = (0.1, 0.5)
+SLICE_BYTES = 256 * 1024
+_DONE = frozenset((200, 204, 206))
+_TOO_BUSY = frozenset((500, 503))
 _FORM = "expected s3://KEY:SECRET@host/bucket/folder?region=REGION, what is special in it percent-encoded"
 _SCHEMES = {"s3": "https", "s3+http": "http"}
 
@@ -70,6 +83,7 @@ class ObjectClient:
         self._origin = f"{_SCHEMES[parts.scheme]}://{parts.netloc.rpartition('@')[2]}"
         credentials = Credentials(unquote(parts.username or ""), unquote(parts.password or ""))
         self._signer = S3SigV4Auth(credentials, "s3", region)
+        self._longest_s = ANSWER_WAITS * settings.read_timeout_s
         self._store = HttpStore(settings.model_copy(update={"url": SecretStr(self._origin), "credential": None}))
 
     async def close(self) -> None:
@@ -98,11 +112,15 @@ class ObjectClient:
             NoSuchName: there is none.
             SiteFailure: anything else than a 2xx, or no answer.
         """
-        incoming = await self.begin(method, key, query, headers=headers, body=body, admits=admits)
         try:
-            return Answer(incoming.headers, await self._whole(incoming))
-        finally:
-            await incoming.close()
+            async with asyncio.timeout(self._longest_s):
+                incoming = await self.begin(method, key, query, headers=headers, body=body, admits=admits)
+                try:
+                    return Answer(incoming.headers, await self._whole(incoming))
+                finally:
+                    await incoming.close()
+        except TimeoutError as error:
+            raise self._failed("did not come to an end", slow=True) from error
 
     async def begin(
         self,
@@ -117,17 +135,33 @@ class ObjectClient:
         """As :meth:`ask`; whoever gets the answer reads its chunks and closes it."""
         outgoing = await self._signed(method, key, query or {}, headers or {}, body, admits)
         try:
-            incoming = await self._store.exchange(outgoing)
+            incoming = await self._answered(outgoing, body)
         except StoreElsewhere as error:
             raise SiteElsewhere(self.name) from error
         except StoreUnreachable as error:
             raise self._failed(str(error), slow=error.status == 504) from error
-        if 200 <= incoming.status < 300:
+        if incoming.status in _DONE:
             return incoming
         try:
-            raise await self._refused(incoming)
+            raise await self._refused(incoming, of_key=bool(key), bodiless=method == "HEAD")
         finally:
             await incoming.close()
+
+    async def _answered(self, outgoing: Outgoing, body: bytes | None) -> Incoming:
+        """Whatever the store answers, at the last of several tries."""
+        for pause_s in PAUSES_S if outgoing.method != "POST" else ():
+            try:
+                incoming = await self._store.exchange(outgoing)
+            except StoreUnreachable as error:
+                if error.status != 502:
+                    raise
+            else:
+                if incoming.status not in _TOO_BUSY:
+                    return incoming
+                await incoming.close()
+            await asyncio.sleep(pause_s)
+            outgoing = outgoing._replace(body=_sliced(body))
+        return await self._store.exchange(outgoing)
 
     async def _signed(
         self,
@@ -140,12 +174,14 @@ class ObjectClient:
     ) -> Outgoing:
         path = self.source(key) if key else self._bucket
         text = "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
-        request = AWSRequest(method, f"{self._origin}{path}{'?' if text else ''}{text}", dict(headers), body or b"")
+        named = {**headers, **({} if body is None else {"Content-MD5": await asyncio.to_thread(_md5, body)})}
+        request = AWSRequest(method, f"{self._origin}{path}{'?' if text else ''}{text}", named, body or b"")
         await asyncio.to_thread(self._signer.add_auth, request)  # hashes the body
         sent = CIMultiDict((name, str(value)) for name, value in request.headers.items())
         if body is not None:
             sent["Content-Length"] = str(len(body))
-        return Outgoing(method, path, text, sent, None if body is None else _once(body), admits=admits)
+        each = object()  # none waits for its share: whoever is at a door is nobody's to the store
+        return Outgoing(method, path, text, sent, _sliced(body), owner=each, admits=admits)
 
     async def _whole(self, incoming: Incoming) -> bytes:
         if incoming.complete is not None:
@@ -160,11 +196,11 @@ class ObjectClient:
             raise self.broke_off() from error
         return bytes(body)
 
-    async def _refused(self, incoming: Incoming) -> SiteFailure:
-        """What an answer that is no success says."""
-        if incoming.status == 404:
-            return NoSuchName("there is nothing of this name")
+    async def _refused(self, incoming: Incoming, *, of_key: bool, bodiless: bool) -> SiteFailure:
+        """What an answer that is no success says; that a bucket or an upload is not there is no absence of a file."""
         code = code_of(await self._whole(incoming))
+        if incoming.status == 404 and of_key and (bodiless or code == "NoSuchKey"):
+            return NoSuchName("there is nothing of this name")
         return self._failed(f"answered {incoming.status} {code}".rstrip())
 
     def broke_off(self) -> SiteFailure:
@@ -177,7 +213,7 @@ class ObjectClient:
             return SiteSlow(f"the site {self.name} did not answer in time")
         return SiteUnavailable(f"the site {self.name} cannot be reached, refused or broke off")
 
-    def told(self, body: bytes, root: str) -> ElementTree.Element:
+    def told(self, body: bytes, root: str) -> Element:
         """An answer in XML.
 
         Raises:
@@ -196,18 +232,33 @@ def code_of(body: bytes) -> str:
     return code if code.isalnum() and len(code) < 100 else ""
 
 
-def _xml(body: bytes) -> ElementTree.Element | None:
-    """The document without namespaces; None where it cannot be read, or declares types or entities."""
-    if b"<!" in body:
-        return None
+def _xml(body: bytes) -> Element | None:
+    """The document without namespaces; None where it cannot be read, or has a document type, in whatever encoding."""
+    builder = TreeBuilder()
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartDoctypeDeclHandler = _refuse
+    parser.StartElementHandler = lambda tag, _attributes: builder.start(tag.rpartition(" ")[2], {})
+    parser.EndElementHandler = lambda tag: builder.end(tag.rpartition(" ")[2])
+    parser.CharacterDataHandler = builder.data
     try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - no declaration gets here
-    except ElementTree.ParseError:
+        parser.Parse(body.strip(), True)  # white space comes first where the store took its time
+        return builder.close()
+    except (expat.ExpatError, ValueError):
         return None
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
 
 
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
+def _refuse(*_declared: object) -> None:
+    raise ValueError("a document type")
+
+
+def _md5(body: bytes) -> str:
+    """By which the store finds out whether it got this; blocking."""
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+def _sliced(body: bytes | None) -> AsyncIterator[bytes] | None:
+    async def slices(body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), SLICE_BYTES):
+            yield body[start : start + SLICE_BYTES]
+
+    return None if body is None else slices(body)

@@ -5,8 +5,8 @@ making one makes, and what stays of a folder when its last file goes. Objects ap
 moved by a copy within the store and the removal of the first, so that what fails in between leaves both, and loses
 none.
 
-Invariants: what cannot be told for certain is a failure, and never an absence; nothing is removed before the store said
-that its copy is whole.
+Invariants: what cannot be told for certain is a failure, and never an absence; nothing is removed before its copy was
+seen to be whole, nor if it changed meanwhile.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ import calendar
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from email.utils import parsedate
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from gateway.settings import StoreSettings
 from gateway.transfer.names import PARTIAL, folder_of
 from gateway.transfer.object_client import ObjectClient
-from gateway.transfer.object_streams import LEAST_PART_BYTES, Nothing, ObjectReading, ObjectWriting, copied, count
+from gateway.transfer.object_streams import (
+    LEAST_PART_BYTES,
+    Found,
+    Nothing,
+    ObjectReading,
+    ObjectWriting,
+    copied,
+    count,
+    is_marker,
+    object_at,
+    tag_of,
+)
 from gateway.transfer.site import (
     About,
     Admits,
@@ -34,6 +44,8 @@ from gateway.transfer.site import (
 )
 
 PAGE = 1_000
+MAX_KEY_BYTES = 1_024
+_ABSENT = "there is nothing of this name, or not of this kind"
 
 
 class ObjectSite:
@@ -54,47 +66,45 @@ class ObjectSite:
         name = path.rpartition("/")[2]
         if path == "/":
             return About("", is_folder=True)
+        if _is_too_long(self._below(path)):
+            return None
         try:
-            headers = (await self._client.ask("HEAD", self._key(path))).headers
+            found = await object_at(self._client, self._key(path))
         except NoSuchName:
             return About(name, is_folder=True) if await self._is_folder(path) else None
-        return About(
-            name,
-            is_folder=False,
-            size=count(headers.get("Content-Length", "")),
-            modified_s=_moment(headers.get("Last-Modified", "")),
-        )
+        return About(name, is_folder=False, size=found.size, modified_s=found.modified_s)
 
     async def list(self, path: str) -> Sequence[About]:
         """See :class:`gateway.transfer.site.Site`."""
-        found: list[About] = []
+        found: dict[str, About] = {}
         below = self._below(path)
+        folders: dict[str, About] = {}
         is_there = path == "/"
         async for page in self._pages(below, delimiter="/"):
             for each in page.iter("Contents"):
                 is_there = True
-                name = self._named(page, each, "Key").removeprefix(below)
+                name = self._beyond(below, self._named(page, each, "Key"))
                 if _is_name(name):
                     size, modified = each.findtext("Size", ""), each.findtext("LastModified", "")
-                    found.append(About(name, is_folder=False, size=count(size), modified_s=_instant(modified)))
+                    found[name] = About(name, is_folder=False, size=count(size), modified_s=_instant(modified))
             for each in page.iter("CommonPrefixes"):
                 is_there = True
-                name = self._named(page, each, "Prefix").removeprefix(below).removesuffix("/")
+                name = self._beyond(below, self._named(page, each, "Prefix")).removesuffix("/")
                 if _is_name(name):
-                    found.append(About(name, is_folder=True))
+                    folders.setdefault(name, About(name, is_folder=True))
         if not is_there:
-            raise NoSuchName("there is nothing of this name, or not of this kind")
-        return found
+            raise NoSuchName(_ABSENT)
+        return [*(folders | found).values()]  # what has the name of both is the file
 
     async def read(self, path: str, offset: int = 0) -> Reading:
         """See :class:`gateway.transfer.site.Site`."""
-        about = await self._require_file(path)
-        if offset >= about.size:
+        found = await self._found(path)
+        if offset >= found.size:
             return Nothing()
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        headers = {"If-Match": found.tag} | ({"Range": f"bytes={offset}-"} if offset else {})
         incoming = await self._client.begin("GET", self._key(path), headers=headers)
         try:
-            return ObjectReading(self._client, incoming, offset)
+            return ObjectReading(self._client, incoming, offset, found.size)
         except SiteUnavailable:
             await incoming.close()
             raise
@@ -106,19 +116,19 @@ class ObjectSite:
             raise NoSuchName("there is no such file")
         writing = ObjectWriting(self._client, self._key(path), admits)
         if offset:
-            about = await self._require_file(path)
-            if about.size < offset:
-                raise NameTaken(f"there are {about.size} bytes of this file; expected an offset within them")
-            await self._begin_with(writing, path, offset)
+            found = await self._found(path)
+            if found.size < offset:
+                raise NameTaken(f"there are {found.size} bytes of this file; expected an offset within them")
+            await self._begin_with(writing, path, found, offset)
         return writing
 
-    async def _begin_with(self, writing: ObjectWriting, path: str, size: int) -> None:
+    async def _begin_with(self, writing: ObjectWriting, path: str, found: Found, size: int) -> None:
         """The first bytes of a file begin what is written in its place."""
         if size < LEAST_PART_BYTES:  # nothing goes out before the whole is longer
             await writing.write(await self._first(path, size))
             return
         try:
-            await writing.copy(self._key(path), size)
+            await writing.copy(self._key(path), found.tag, size)
         except BaseException:
             await writing.drop()
             raise
@@ -140,29 +150,35 @@ class ObjectSite:
         about = await self.about(path)
         if about is None:
             raise NoSuchName("there is nothing of this name")
+        below, below_to = self._below(path), self._below(to)
+        if below_to.startswith(below):
+            raise NameTaken("nothing can be moved to itself, nor a folder into itself")
         there = await self.about(to)
         if there is not None and (there.is_folder or about.is_folder):
             raise NameTaken("something of this name is there")
         await self._require_folder(folder_of(to), admits)
         if not about.is_folder:
-            await copied(self._client, self._key(path), self._key(to), about.size, admits)
+            found = await self._found(path)
+            await copied(self._client, self._key(path), found, self._key(to), admits)
             if folder_of(path) != folder_of(to):
                 await self._keep_folder(path)
-            await self._client.ask("DELETE", self._key(path))
+            await self._remove_copied(self._key(path), found)
             return
-        below, below_to = self._below(path), self._below(to)
-        if below_to.startswith(below):
-            raise NameTaken("a folder cannot be moved into itself")
         held = [held async for held in self._held(below)]
-        for key, size in held:
-            await copied(self._client, key, below_to + key.removeprefix(below), size, admits)
+        for key, found in held:
+            await copied(self._client, key, found, below_to + key.removeprefix(below), admits)
         await self._keep_folder(path)
-        for key, _ in reversed(held):  # what a folder holds goes before the folder
-            await self._client.ask("DELETE", key)
+        for key, found in reversed(held):  # what a folder holds goes before the folder
+            await self._remove_copied(key, found)
+
+    async def _remove_copied(self, key: str, found: Found) -> None:
+        if not is_marker(key, found) and (await object_at(self._client, key)).tag != found.tag:
+            raise NameTaken("the file changed while it was moved; it is there under both names")
+        await self._client.ask("DELETE", key)
 
     async def remove(self, path: str) -> None:
         """See :class:`gateway.transfer.site.Site`."""
-        await self._require_file(path)
+        await self._found(path)
         await self._keep_folder(path)
         await self._client.ask("DELETE", self._key(path))
 
@@ -192,11 +208,15 @@ class ObjectSite:
         key = self._key(path)
         return f"{key}/" if key else ""
 
-    async def _require_file(self, path: str) -> About:
-        about = await self.about(path)
-        if about is None or about.is_folder:
-            raise NoSuchName("there is nothing of this name, or not of this kind")
-        return about
+    async def _found(self, path: str) -> Found:
+        """A file.
+
+        Raises:
+            NoSuchName: there is none of this name.
+        """
+        if path == "/" or _is_too_long(self._below(path)):
+            raise NoSuchName(_ABSENT)
+        return await object_at(self._client, self._key(path))
 
     async def _require_folder(self, path: str, admits: Admits = None) -> None:
         if not await self._is_folder(path, admits):
@@ -209,16 +229,26 @@ class ObjectSite:
             await self._client.ask("PUT", below, body=b"")
 
     async def _is_folder(self, path: str, admits: Admits = None) -> bool:
+        if _is_too_long(self._below(path)):
+            return False
         query = {"list-type": "2", "prefix": self._below(path), "max-keys": "1"}
         said = await self._client.ask("GET", query=query, admits=admits)
         page = self._client.told(said.body, "ListBucketResult")
         return path == "/" or page.find("Contents") is not None or page.find("CommonPrefixes") is not None
 
-    async def _held(self, below: str) -> AsyncIterator[tuple[str, int]]:
-        """The keys below a folder, and how long each object is."""
+    async def _held(self, below: str) -> AsyncIterator[tuple[str, Found]]:
+        """The objects below a folder, by their keys."""
         async for page in self._pages(below):
             for each in page.iter("Contents"):
-                yield self._named(page, each, "Key"), count(each.findtext("Size", ""))
+                key, size = self._named(page, each, "Key"), count(each.findtext("Size", ""))
+                self._beyond(below, key)
+                yield key, Found(size, 0, tag_of(each.findtext("ETag", "")))
+
+    def _beyond(self, below: str, key: str) -> str:
+        """What a key has beyond a folder's."""
+        if not key.startswith(below):
+            raise SiteUnavailable(f"the site {self._client.name} lists what it was not asked for")
+        return key.removeprefix(below)
 
     @staticmethod
     def _named(page: Element, element: Element, name: str) -> str:
@@ -245,10 +275,9 @@ def _is_name(name: str) -> bool:
     return name not in ("", ".", "..") and "/" not in name and name.isprintable()
 
 
-def _moment(text: str) -> int:
-    """Seconds since the epoch of an HTTP date; 0 where it is none."""
-    found = parsedate(text)
-    return calendar.timegm(found) if found else 0
+def _is_too_long(key: str) -> bool:
+    """Whether no store has such a key."""
+    return len(key.encode()) > MAX_KEY_BYTES
 
 
 def _instant(text: str) -> int:

@@ -1,13 +1,17 @@
 """What flows to an object store and from it: an object being read, one being written, copies within the store.
 
 Invariants: what is held of a file is two parts of :data:`PART_BYTES`; a file that broke off is no object, unless it is
-abandoned: then it is one, as far as it came; an answer of 200 that holds an error is an error.
+abandoned: then it is one, as far as it came; what was finished is not written again; an object has the length that was
+written, or is removed again; an answer of 200 that holds an error is an error.
 """
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Mapping
 from contextlib import suppress
+from email.utils import parsedate
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from gateway.proxy.store import Incoming, StoreCut
@@ -19,6 +23,15 @@ LEAST_PART_BYTES = 5 * 1024 * 1024
 """A smaller part can only be the last (S3's limit), so that what is shorter is read back, not copied."""
 COPY_BYTES = 1024**3
 """At most so much by one copy; S3 takes five times as much."""
+MAX_PARTS = 10_000
+
+
+class Found(NamedTuple):
+    """An object. ``tag``: of its content, as the store wants to be asked about it (``ETag``)."""
+
+    size: int
+    modified_s: int
+    tag: str
 
 
 class Nothing:
@@ -31,14 +44,23 @@ class Nothing:
 
 
 class ObjectReading:
-    """See :class:`gateway.transfer.site.Reading`."""
+    """See :class:`gateway.transfer.site.Reading`.
 
-    def __init__(self, client: ObjectClient, incoming: Incoming, offset: int) -> None:
+    Args:
+        incoming: what is left of an object of so many bytes from an offset on.
+
+    Raises:
+        SiteUnavailable: it is something else.
+    """
+
+    def __init__(self, client: ObjectClient, incoming: Incoming, offset: int, size: int) -> None:
         self._client, self._incoming = client, incoming
-        if incoming.headers.get("Content-Range", "bytes 0-").partition("-")[0] != f"bytes {offset}":
-            raise SiteUnavailable(f"the site {client.name} does not begin in the middle of a file")
         self._left = memoryview(incoming.complete or b"")
         self._left_bytes = count(incoming.headers.get("Content-Length", ""))
+        said = incoming.headers.get("Content-Range", "")
+        is_asked = said == f"bytes {offset}-{size - 1}/{size}" if offset else incoming.status == 200
+        if not is_asked or self._left_bytes != size - offset:
+            raise SiteUnavailable(f"the site {client.name} gives other bytes of the file than were asked for")
         self._at_end = incoming.complete is not None
 
     async def read(self, size: int) -> bytes:
@@ -67,33 +89,41 @@ class ObjectWriting:
         self._kept = bytearray()
         self._upload = ""
         self._parts: list[str] = []
+        self._size = 0
+        self._is_over = False
 
     async def write(self, data: Block) -> None:
         self._kept += data
+        self._size += len(data)
         while len(self._kept) >= PART_BYTES:
             part = bytes(memoryview(self._kept)[:PART_BYTES])
             await self._send(part)
             del self._kept[:PART_BYTES]
 
-    async def copy(self, key: str, size: int) -> None:
-        """Begin with the first bytes of an object; no copy of them leaves the store."""
+    async def copy(self, key: str, tag: str, size: int) -> None:
+        """Begin with the first bytes of an object, if it is still the same; no copy of them leaves the store."""
         await self._begin()
+        self._size = size
         at = 0
         while at < size:
             left = size - at
             count = left if left <= COPY_BYTES else min(COPY_BYTES, left - LEAST_PART_BYTES)
-            source = {"x-amz-copy-source": self._client.source(key)}
-            source["x-amz-copy-source-range"] = f"bytes={at}-{at + count - 1}"
-            said = await self._client.ask("PUT", self._key, self._part(), headers=source, admits=self._admits)
-            etag = self._client.told(said.body, "CopyPartResult").findtext("ETag", "")
-            self._parts.append(etag)
+            span = {"x-amz-copy-source-range": f"bytes={at}-{at + count - 1}"}
+            headers = source_of(self._client, key, tag) | span
+            said = await self._client.ask("PUT", self._key, self._part(), headers=headers, admits=self._admits)
+            self._parts.append(tag_of(self._client.told(said.body, "CopyPartResult").findtext("ETag", "")))
             at += count
 
     async def finish(self) -> None:
         """All of it is an object now."""
-        if not self._upload:
+        if self._upload:
+            await self._complete()
+        else:
             await self._client.ask("PUT", self._key, body=bytes(self._kept), admits=self._admits)
-            return
+        await require_size(self._client, self._key, self._size)
+        self._is_over = True
+
+    async def _complete(self) -> None:
         if self._kept:
             await self._send(bytes(self._kept))
             self._kept.clear()
@@ -108,11 +138,15 @@ class ObjectWriting:
         self._upload = ""
 
     async def abandon(self) -> None:
-        """What came is kept for whoever goes on; where that fails, nothing is."""
+        """What came is kept for whoever goes on; where that fails, or is cut, nothing is."""
+        if self._is_over:
+            return
+        self._is_over = True
         try:
             await self.finish()
-        except SiteFailure:
+        except BaseException:
             await self.drop()
+            raise
 
     async def drop(self) -> None:
         """Nothing of it stays."""
@@ -131,28 +165,76 @@ class ObjectWriting:
         if not self._upload:
             await self._begin()
         said = await self._client.ask("PUT", self._key, self._part(), body=part, admits=self._admits)
-        self._parts.append(said.headers.get("ETag", ""))
+        self._parts.append(tag_of(said.headers.get("ETag", "")))
 
     def _part(self) -> Mapping[str, str]:
+        if len(self._parts) == MAX_PARTS:
+            raise SiteUnavailable(f"the file has more than {MAX_PARTS} parts; resume the upload to go on")
         return {"partNumber": str(len(self._parts) + 1), "uploadId": self._upload}
 
 
-async def copied(client: ObjectClient, key: str, to: str, size: int, admits: Admits) -> None:
-    """Copy an object within the store."""
-    if key.endswith("/"):  # a folder's own, which holds nothing
+async def copied(client: ObjectClient, key: str, found: Found, to: str, admits: Admits) -> None:
+    """Copy an object within the store, if it is still the one that was found."""
+    if is_marker(key, found):
         await client.ask("PUT", to, body=b"", admits=admits)
         return
-    if size <= COPY_BYTES:
-        said = await client.ask("PUT", to, headers={"x-amz-copy-source": client.source(key)}, admits=admits)
+    if found.size <= COPY_BYTES:
+        said = await client.ask("PUT", to, headers=source_of(client, key, found.tag), admits=admits)
         client.told(said.body, "CopyObjectResult")
+        await require_size(client, to, found.size)
         return
     writing = ObjectWriting(client, to, admits)
     try:
-        await writing.copy(key, size)
+        await writing.copy(key, found.tag, found.size)
         await writing.finish()
     except BaseException:
         await writing.drop()
         raise
+
+
+def is_marker(key: str, found: Found) -> bool:
+    """Whether an object says no more than that there is a folder; some stores have those, and copy none."""
+    return key.endswith("/") and not found.size
+
+
+async def object_at(client: ObjectClient, key: str) -> Found:
+    """What the store says of an object."""
+    headers = (await client.ask("HEAD", key)).headers
+    at_s = _moment(headers.get("Last-Modified", ""))
+    return Found(count(headers.get("Content-Length", "")), at_s, tag_of(headers.get("ETag", "")))
+
+
+async def require_size(client: ObjectClient, key: str, size: int) -> None:
+    """That an object is as long as it was written; one that is not is removed."""
+    found = await object_at(client, key)
+    if found.size != size:
+        await client.ask("DELETE", key)
+        raise SiteUnavailable(f"the site {client.name} has {found.size} bytes of this file; expected {size}")
+
+
+def source_of(client: ObjectClient, key: str, tag: str) -> dict[str, str]:
+    """The headers that name what is copied, and that it has to be the same still."""
+    return {"x-amz-copy-source": client.source(key), "x-amz-copy-source-if-match": tag}
+
+
+def _moment(text: str) -> int:
+    """Seconds since the epoch of an HTTP date; 0 where it is none."""
+    found = parsedate(text)
+    try:
+        return calendar.timegm(found) if found else 0
+    except (ValueError, OverflowError):
+        return 0
+
+
+def tag_of(said: str) -> str:
+    """An ``ETag``, as a store told it.
+
+    Raises:
+        SiteUnavailable: it is none.
+    """
+    if not said or not said.isascii() or not said.isprintable() or " " in said:
+        raise SiteUnavailable("the site does not say what it has of the file")
+    return said
 
 
 def count(said: str) -> int:

@@ -90,4 +90,8 @@ def _looks(settings: Settings) -> Iterator[Callable[[], object]]:
 
 
 def _look_at_site(store: StoreSettings) -> None:
-    asyncio.run(site_of(store).close())
+    asyncio.run(_open_and_close(store))
+
+
+async def _open_and_close(store: StoreSettings) -> None:
+    await site_of(store).close()

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from gateway.demo.stores import Addresses
 from gateway.errors import ConfigurationError
-from gateway.transfer import object_site, object_streams
+from gateway.settings import StoreSettings
+from gateway.transfer import object_client, object_site, object_streams
 from gateway.transfer.object_site import ObjectSite
 from gateway.transfer.object_streams import PART_BYTES
+from gateway.transfer.opening import _look_at_site
 from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteFailure, SiteSlow, SiteUnavailable
 from gateway.transfer.uploads import Uploads, partial_of
 from tests.integration.transfer.conftest import require
@@ -190,6 +193,117 @@ async def test_nothing_is_written_to_a_peer_that_is_not_admitted(site: ObjectSit
     assert [about.name for about in await site.list("/acme")] == ["a"]
 
 
+async def unfinished(site: ObjectSite) -> int:
+    """How many uploads in parts are neither complete nor ended."""
+    said = await site._client.ask("GET", query={"uploads": "", "prefix": site._below("/")})
+    return said.body.count(b"<UploadId>")
+
+
+@pytest.mark.parametrize("path", ["/acme/a", "/acme/in"])
+async def test_what_is_moved_to_where_it_is_stays(site: ObjectSite, path: str) -> None:
+    """A copy onto itself, and then the removal of the first, would leave nothing."""
+    await store(site, "/acme/a", b"data")
+    await site.make_folder("/acme/in")
+    with pytest.raises(NameTaken, match="moved to itself"):
+        await site.move(path, path)
+    assert await content(site, "/acme/a") == b"data"
+    assert sorted(about.name for about in await site.list("/acme")) == ["a", "in"]
+
+
+async def test_an_upload_that_came_whole_and_could_not_appear_is_kept_whole(
+    site: ObjectSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For whoever tries again; giving it up afterwards writes nothing anew."""
+
+    async def fails(*_args: object, **_named: object) -> None:
+        raise SiteUnavailable("it broke off")
+
+    upload = await Uploads().begin(site, "/acme/a")
+    await upload.write(bytes(PART_BYTES + 1))
+    await upload.settle()
+    with monkeypatch.context() as broken:
+        broken.setattr(site, "move", fails)
+        with pytest.raises(SiteUnavailable):
+            await upload.appear()
+    await upload.abandon()
+    about = await site.about(partial_of("/acme/a"))
+    assert about is not None
+    assert about.size == PART_BYTES + 1
+
+
+async def test_a_file_that_changes_while_it_is_moved_is_not_lost(
+    site: ObjectSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there under both names then."""
+    await store(site, "/acme/a", b"older")
+    real = object_site.copied
+
+    async def copied_and_changed(*args: object) -> None:
+        await real(*args)  # type: ignore[arg-type]
+        await site._client.ask("PUT", site._key("/acme/a"), body=b"newer")
+
+    monkeypatch.setattr(object_site, "copied", copied_and_changed)
+    with pytest.raises(NameTaken, match="under both names"):
+        await site.move("/acme/a", "/acme/b")
+    assert (await content(site, "/acme/a"), await content(site, "/acme/b")) == (b"newer", b"older")
+
+
+async def test_bytes_that_change_on_the_way_are_noticed(site: ObjectSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the store, which says so; nothing of them stays."""
+
+    async def other(size: int) -> AsyncIterator[bytes]:
+        yield bytes(size)
+
+    monkeypatch.setattr(object_client, "_sliced", lambda body: body and other(len(body)))
+    upload = await Uploads().begin(site, "/acme/a")
+    with capture_logs() as logs, pytest.raises(SiteUnavailable):
+        await upload.write(os.urandom(PART_BYTES))
+    await upload.abandon()
+    assert "answered 400 BadDigest" in {line.get("problem") for line in logs}
+    assert (await site.list("/acme"), await unfinished(site)) == ([], 0)
+
+
+async def test_an_upload_that_is_cut_while_it_is_given_up_leaves_no_parts(site: ObjectSite) -> None:
+    writing = await site.write("/acme/a")
+    await writing.write(os.urandom(PART_BYTES + 1))
+    giving_up = asyncio.ensure_future(writing.abandon())
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await giving_up
+    assert await unfinished(site) == 0
+
+
+async def test_a_name_that_no_key_can_have_is_not_there(site: ObjectSite) -> None:
+    """A key has 1,024 bytes at most, a name twice as many."""
+    long = "/acme/" + "/".join(["x" * 200] * 6)
+    assert await site.about(long) is None
+    for act in (site.read, site.write, site.remove, site.make_folder):
+        with pytest.raises(NoSuchName):
+            await act(long)
+
+
+async def test_what_has_the_name_of_a_file_and_of_a_folder_is_the_file() -> None:
+    """As what is said of it alone: nothing is listed twice."""
+    item = "<Contents><Key>a</Key><Size>7</Size></Contents><CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>"
+    async with answering(says(200, f"<ListBucketResult>{item}</ListBucketResult>")) as site:
+        assert [about[:3] for about in await site.list("/")] == [("a", False, 7)]
+
+
+async def test_a_bucket_that_is_not_there_is_no_word_about_files(server: int) -> None:
+    site = site_at(url_of(server).replace("/uploads", "/others"))
+    for act in (site.about, site.list, site.write, site.make_folder):
+        with pytest.raises(SiteUnavailable):
+            await act("/acme")
+    await site.close()
+
+
+def test_a_configuration_with_an_object_store_can_be_looked_at() -> None:
+    """As ``serve`` and ``doctor`` do, before there is an event loop."""
+    url = SecretStr("s3://key:secret@host/bucket")
+    _look_at_site(StoreSettings.model_validate({"name": "uploads", "country": "US", "url": url}))
+
+
 async def test_a_wrong_secret_is_no_word_about_files(server: int) -> None:
     """And stands in no message or log."""
     site = site_at(url_of(server, secret="wrong-secret"))
@@ -253,9 +367,9 @@ async def answering(answer: Answering, **more: object) -> AsyncIterator[ObjectSi
         await runner.cleanup()
 
 
-def says(status: int = 200, text: str = "", **headers: str) -> Answering:
+def says(status: int = 200, text: str = "", charset: str = "utf-8", **headers: str) -> Answering:
     async def answer(request: web.BaseRequest) -> web.Response:
-        return web.Response(status=status, text=text, headers=headers)
+        return web.Response(status=status, body=text.encode(charset), headers=headers)
 
     return answer
 
@@ -268,6 +382,10 @@ def says(status: int = 200, text: str = "", **headers: str) -> Answering:
         says(200, "<ListBucketResult>"),
         says(200, "<Error><Code>InternalError</Code></Error>"),
         says(200, '<!DOCTYPE x [<!ENTITY a "b">]><ListBucketResult>&a;</ListBucketResult>'),
+        says(200, '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><ListBucketResult/>', charset="utf-16"),
+        says(200, "<ListBucketResult><Contents><Key>of/others</Key><Size>1</Size></Contents></ListBucketResult>"),
+        says(404, "<Error><Code>NoSuchBucket</Code></Error>"),
+        says(404, "<html>"),
         says(200, LISTED.format("<IsTruncated>true</IsTruncated>", "")),
         says(200, "<ListBucketResult>" + "x" * 5_000_000 + "</ListBucketResult>"),
         says(301, Location="http://127.0.0.1:9/"),
@@ -275,7 +393,23 @@ def says(status: int = 200, text: str = "", **headers: str) -> Answering:
         says(500),
         says(503, "<Error><Code>SlowDown</Code></Error>"),
     ],
-    ids=["nothing", "html", "broken", "error", "entities", "no further page", "endless", "301", "403", "500", "503"],
+    ids=[
+        "nothing",
+        "html",
+        "broken",
+        "error",
+        "entities",
+        "entities in UTF-16",
+        "foreign",
+        "no bucket",
+        "404",
+        "no further page",
+        "endless",
+        "301",
+        "403",
+        "500",
+        "503",
+    ],
 )
 async def test_what_cannot_be_read_is_a_failure_and_no_absence(answer: Answering) -> None:
     async with answering(answer) as site:
@@ -304,7 +438,7 @@ async def test_a_copy_that_failed_after_its_200_removes_nothing() -> None:
 
 async def test_an_answer_that_breaks_off_is_no_whole_file() -> None:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "1000000"})
+        response = web.StreamResponse(headers={"Content-Length": "1000000", "ETag": "e"})
         await response.prepare(request)
         if request.method == "GET":
             await response.write(b"half")
@@ -322,9 +456,9 @@ async def test_an_answer_that_breaks_off_is_no_whole_file() -> None:
 
 async def test_an_offset_that_is_not_heeded_is_a_failure() -> None:
     other = {"Content-Range": "bytes 0-8/9"}
-    for answer in (says(200, "all of it"), says(206, "all of it", **other)):
+    for answer in (says(200, "all of it", ETag="e"), says(206, "all of it", ETag="e", **other)):
         async with answering(answer) as site:
-            with pytest.raises(SiteUnavailable, match="middle"):
+            with pytest.raises(SiteUnavailable, match="other bytes"):
                 await site.read("/acme/a", 3)
 
 
