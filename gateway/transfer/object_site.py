@@ -161,13 +161,13 @@ class ObjectSite:
             found = await self._found(path)
             await copied(self._client, self._key(path), found, self._key(to), admits)
             if folder_of(path) != folder_of(to):
-                await self._keep_folder(path)
+                await self._keep_folder(path, admits)
             await self._remove_copied(self._key(path), found)
             return
         held = [held async for held in self._held(below)]
         for key, found in held:
             await copied(self._client, key, found, below_to + key.removeprefix(below), admits)
-        await self._keep_folder(path)
+        await self._keep_folder(path, admits)
         for key, found in reversed(held):  # what a folder holds goes before the folder
             await self._remove_copied(key, found)
 
@@ -222,11 +222,11 @@ class ObjectSite:
         if not await self._is_folder(path, admits):
             raise NoSuchName("there is no such folder")
 
-    async def _keep_folder(self, path: str) -> None:
+    async def _keep_folder(self, path: str, admits: Admits = None) -> None:
         """The folder of what goes now stays, also when this was the last in it."""
         below = self._below(folder_of(path))
         if below != self._below("/"):
-            await self._client.ask("PUT", below, body=b"")
+            await self._client.ask("PUT", below, body=b"", admits=admits)
 
     async def _is_folder(self, path: str, admits: Admits = None) -> bool:
         if _is_too_long(self._below(path)):

@@ -304,6 +304,21 @@ def test_a_configuration_with_an_object_store_can_be_looked_at() -> None:
     _look_at_site(StoreSettings.model_validate({"name": "uploads", "country": "US", "url": url}))
 
 
+async def test_the_folder_that_a_moved_file_leaves_is_kept_at_home_alone(site: ObjectSite) -> None:
+    """The peer is asked about for what keeps the folder, too; refused there, the file is under both names."""
+    await site.make_folder("/acme/in")
+    await store(site, "/acme/in/a", b"x")
+    asked: list[str] = []
+
+    def admits(peer: str) -> bool:
+        asked.append(peer)
+        return len(asked) < 3  # the target's folder, and the copy
+
+    with pytest.raises(SiteElsewhere):
+        await site.move("/acme/in/a", "/acme/b", admits=admits)
+    assert await content(site, "/acme/in/a") == await content(site, "/acme/b") == b"x"
+
+
 async def test_a_wrong_secret_is_no_word_about_files(server: int) -> None:
     """And stands in no message or log."""
     site = site_at(url_of(server, secret="wrong-secret"))
