@@ -27,7 +27,7 @@ MAX_TRIES = 3
 MAX_LINE_BYTES = 4_096
 
 
-class Control(TLS_FTPHandler):  # type: ignore[misc]
+class Control(TLS_FTPHandler):  # type: ignore[misc]  # pyftpdlib has no types
     """One control connection; see the module, and :mod:`gateway.transfer.ftp_conversation` for what is said.
 
     Args:

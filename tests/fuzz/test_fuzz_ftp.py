@@ -246,7 +246,7 @@ async def test_lines(tmp_path: Path, random: Random, calls: list[Approach], capl
     ):
         site = Watched(door.gate.site, calls)
         unhurried = Pace(LimitSettings(refusal_rate_per_s=0), SystemClock().monotonic_s)
-        door.gate = replace(door.gate, site=site, pace=unhurried)  # type: ignore[arg-type]
+        door.gate = replace(door.gate, site=site, pace=unhurried)
         (door.root / "folder").mkdir()
         (door.root / "calls").write_bytes(b"content" * 1_000)
         with capture_logs() as logs:

@@ -239,7 +239,7 @@ async def test_a_file_that_changes_while_it_is_moved_is_not_lost(
     real = object_site.copied
 
     async def copied_and_changed(*args: object) -> None:
-        await real(*args)  # type: ignore[arg-type]
+        await real(*args)
         await site._client.ask("PUT", site._key("/acme/a"), body=b"newer")
 
     monkeypatch.setattr(object_site, "copied", copied_and_changed)
@@ -342,7 +342,7 @@ async def test_lftp_stores_resumes_fetches_lists_and_deletes(
     data, half = os.urandom(SIZE), SIZE // 2
     (tmp_path / "a b").write_bytes(data)
     async with ftp_world(tmp_path, stores, site=site) as door:
-        door.kind = "explicit"  # type: ignore[attr-defined]
+        door.kind = "explicit"
         status, said = await lftp(door, f"put '{tmp_path}/a b' -o first", "ls", "mkdir in", "mv first in/second")
         assert status == 0, said
         assert "first" in said
