@@ -43,7 +43,9 @@ _LISTS = " UNION ALL ".join(
     ]
 )
 _TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name LIKE tbl_name || '%'"
-_NEXT = "SELECT sequence FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?"
+_NEXT = """SELECT count(*), min(sequence), max(sequence) FROM
+    (SELECT sequence FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?)"""  # one row: for each, SQLite lets go of
+# the interpreter's lock, and waits for it as long as the event loop is busy
 
 
 def catch_up(connection: sqlite3.Connection, known: Mapping[int, Columns]) -> int:
@@ -57,8 +59,9 @@ def catch_up(connection: sqlite3.Connection, known: Mapping[int, Columns]) -> in
         How many rows were written.
     """
     [last] = connection.execute(_LAST).fetchone()
-    behind = [sequence for [sequence] in connection.execute(_NEXT, (last, schema.MAX_ROWS))]
-    if all(sequence in known for sequence in behind):
+    count, first, newest = connection.execute(_NEXT, (last, schema.MAX_ROWS)).fetchone()
+    behind = range(first, newest + 1) if count else range(0)
+    if len(behind) == count and all(sequence in known for sequence in behind):
         rows = [(sequence, *known[sequence]) for sequence in behind]
     else:
         rows = list(_derived(connection, last, schema.MAX_ROWS))
