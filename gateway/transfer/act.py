@@ -157,18 +157,22 @@ class Keep(_Transfer):
         self.offset = upload.offset
         self._upload = upload
         self._writing = WriteBehind(upload.write)
+        self._turn = asyncio.Lock()  # fair: blocks keep the order in which they were brought
 
     async def write(self, data: Block) -> None:
-        """The next bytes; they may still be on the way to the site when this returns.
+        """The next bytes; they may still be on the way to the site when this returns. Whoever brings more meanwhile
+        waits for its turn.
 
         Raises:
             Ended: it was cut.
             SiteFailure: the site broke off, or is full, at these bytes or at those before.
         """
-        if not self._act.admission.count_in(len(data)):
-            self._act.admission.end("capped: the cap of the grant would be passed")
-        await self._digest.add(data)
-        await self._unless_ended(lambda: self._writing.write(data))
+        async with self._turn:
+            self._require_going_on()
+            if not self._act.admission.count_in(len(data)):
+                self._act.admission.end("capped: the cap of the grant would be passed")
+            await self._digest.add(data)
+            await self._unless_ended(lambda: self._writing.write(data))
 
     async def finish(self) -> None:
         """All of it came: from now on it is there.
@@ -190,6 +194,10 @@ class Keep(_Transfer):
 
     async def abandon(self) -> None:
         """It broke off."""
+        async with self._turn:  # nothing is written any more
+            await self._abandon()
+
+    async def _abandon(self) -> None:
         try:
             if not self._act.admission.ended:  # whoever resumes it goes on behind all that came
                 with suppress(SiteFailure):

@@ -21,6 +21,7 @@ import aioftp
 from aioftp.client import DataConnectionThrottleStreamIO
 from aioftp.common import SSLSessionBoundContext
 
+from gateway.transfer.ahead import BLOCK_BYTES
 from gateway.transfer.site import About, Admits, NoSuchName, SiteElsewhere
 
 LEAVE_S = 1.0
@@ -201,7 +202,7 @@ class FtpClient(aioftp.Client):
             {"ssl": self.ssl, "server_hostname": self._tls_name} if self.ssl and not self._peer else {}
         )
         async with asyncio.timeout(self.connection_timeout):
-            reader, writer = await asyncio.open_connection(self._peer or host, port, **tls)
+            reader, writer = await asyncio.open_connection(self._peer or host, port, limit=BLOCK_BYTES, **tls)
         peer = str(writer.get_extra_info("peername")[0])
         try:
             self._check(peer)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.transfer.ftp_connections import Connections
 
 RECORD_BYTES = 16 * 1024
+ENCRYPTED_BYTES = 4 * RECORD_BYTES  # that are encrypted at once, and go or do not go as a whole
 CONNECT_S = 30
 MAX_STRANGERS = 10
 RANDOM = random.SystemRandom()
@@ -162,7 +163,7 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
                 self._whole = True
                 self.close()
                 return
-        at_once = RECORD_BYTES if self._ssl_established else BLOCK_BYTES
+        at_once = ENCRYPTED_BYTES if self._ssl_established else BLOCK_BYTES
         while self._block and not self._closed:
             sent = self._sent(self._block[:at_once])
             if not sent:

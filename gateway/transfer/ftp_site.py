@@ -48,7 +48,7 @@ _FULL = ("452", "552")
 class _Stream(Protocol):
     async def read(self, count: int = -1) -> bytes: ...
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: Block) -> None: ...
 
     async def finish(self) -> None: ...
 
@@ -310,7 +310,7 @@ class _Writing(_Open):
 
     async def write(self, data: Block) -> None:
         with _Telling(self._site, self._client):
-            await self._stream.write(bytes(data))
+            await self._stream.write(data)
             self._size += len(data)
 
     async def finish(self) -> None:

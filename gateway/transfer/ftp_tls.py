@@ -26,6 +26,7 @@ from gateway.proxy.listener_tls import CIPHERS
 
 log = structlog.get_logger(__name__)
 SESSION_S = 86_400
+_PARTIAL_WRITE = SSL._lib.SSL_MODE_ENABLE_PARTIAL_WRITE  # type: ignore[attr-defined]
 
 
 class DoorTls:
@@ -70,6 +71,7 @@ class DoorTls:
         context.set_max_proto_version(latest)
         context.set_cipher_list(CIPHERS.encode())
         context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
+        context.clear_mode(_PARTIAL_WRITE)  # else each call encrypts a single record
         context.set_session_id(secrets.token_bytes(32))
         context.set_timeout(SESSION_S)
         try:

@@ -257,6 +257,7 @@ async def test_lines(tmp_path: Path, random: Random, calls: list[Approach], capl
                 await asyncio.sleep(0.02)
         assert len(door.running.gateway.checkpoint.admissions) == 0
         assert not door.gate.uploads._busy
+        await door.running.gateway.ledger.flush()  # a completion waits a moment for company
         judged = door.entries()
         ended = {entry["decision"] for entry in door.entries("completion")}
         outside = [path for path in door.root.parent.parent.rglob("*") if not path.is_relative_to(door.root.parent)]
