@@ -46,6 +46,8 @@ log = structlog.get_logger(__name__)
 BLOCK_BYTES = 255 * 1024
 AT_A_TIME = 8
 """Blocks of one file that are under way."""
+MOST_AT_A_TIME = 64
+"""The same where the server takes or gives less at a time."""
 LEAVE_S = 1.0
 KEEPALIVE_S = 15.0
 _ABSENT = "there is nothing of this name, or not of this kind"
@@ -117,8 +119,8 @@ class SftpSite:
         client = await self._connected()
         await self._require_file(client, path)
         async with self._told():
-            file = await client.open(self._at(path), asyncssh.FXF_READ, encoding=None)
-        return _Reading(self, file, offset)
+            file = await client.open(self._at(path), asyncssh.FXF_READ, encoding=None, block_size=0)
+        return _Reading(self, file, offset, min(BLOCK_BYTES, client.limits.max_read_len))
 
     async def write(self, path: str, *, offset: int = 0, admits: Admits = None) -> Writing:
         """See :class:`gateway.transfer.site.Site`."""
@@ -131,10 +133,10 @@ class SftpSite:
                 raise
         begin = 0 if offset else asyncssh.FXF_CREAT | asyncssh.FXF_TRUNC
         async with self._told():
-            file = await client.open(self._at(path), asyncssh.FXF_WRITE | begin, encoding=None)
+            file = await client.open(self._at(path), asyncssh.FXF_WRITE | begin, encoding=None, block_size=0)
             if offset:
                 await file.truncate(offset)
-        return _Writing(self, file, offset)
+        return _Writing(self, file, offset, min(BLOCK_BYTES, client.limits.max_write_len))
 
     async def move(self, path: str, to: str, *, admits: Admits = None) -> None:
         """See :class:`gateway.transfer.site.Site`."""
@@ -270,10 +272,19 @@ class SftpSite:
 
 
 class _Reading:
-    """A file being read, a few blocks ahead."""
+    """A file being read, a few blocks ahead.
 
-    def __init__(self, site: SftpSite, file: asyncssh.SFTPClientFile, offset: int) -> None:
-        self._site, self._file = site, file
+    Args:
+        file: opened with ``block_size=0``: asyncssh then reads one block as one request, and not beyond it.
+        offset: where to begin.
+        block_bytes: how much the server gives at a time.
+    """
+
+    def __init__(
+        self, site: SftpSite, file: asyncssh.SFTPClientFile, offset: int, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self._site, self._file, self._block_bytes = site, file, block_bytes
+        self._at_a_time = _at_a_time(block_bytes)
         self._at = self._next = offset
         self._under_way: deque[asyncio.Task[bytes]] = deque()
         self._left = b""
@@ -286,12 +297,12 @@ class _Reading:
 
     async def _block(self) -> bytes:
         loop = asyncio.get_running_loop()
-        while len(self._under_way) < AT_A_TIME:
-            self._under_way.append(loop.create_task(self._file.read(BLOCK_BYTES, self._next)))
-            self._next += BLOCK_BYTES
+        while len(self._under_way) < self._at_a_time:
+            self._under_way.append(loop.create_task(self._file.read(self._block_bytes, self._next)))
+            self._next += self._block_bytes
         data: bytes = await self._site.asked(_result(self._under_way.popleft()))
         self._at += len(data)
-        if len(data) < BLOCK_BYTES:  # the end, or a server that gives less at a time: go on where it stopped
+        if len(data) < self._block_bytes:  # the end, or a server that gives less at a time: go on where it stopped
             await _dropped(self._under_way)
             self._next = self._at
         return data
@@ -302,19 +313,22 @@ class _Reading:
 
 
 class _Writing:
-    """A file being written, a few blocks not yet answered."""
+    """A file being written, a few blocks not yet answered; see :class:`_Reading`."""
 
-    def __init__(self, site: SftpSite, file: asyncssh.SFTPClientFile, offset: int) -> None:
-        self._site, self._file = site, file
+    def __init__(
+        self, site: SftpSite, file: asyncssh.SFTPClientFile, offset: int, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self._site, self._file, self._block_bytes = site, file, block_bytes
+        self._at_a_time = _at_a_time(block_bytes)
         self._at = self._written = offset
         self._under_way: deque[tuple[int, asyncio.Task[int]]] = deque()
 
     async def write(self, data: Block) -> None:
         loop = asyncio.get_running_loop()
-        for start in range(0, len(data), BLOCK_BYTES):
-            while len(self._under_way) >= AT_A_TIME:
+        for start in range(0, len(data), self._block_bytes):
+            while len(self._under_way) >= self._at_a_time:
                 await self._settle()
-            block = bytes(data[start : start + BLOCK_BYTES])  # asyncssh takes nothing else
+            block = bytes(data[start : start + self._block_bytes])  # asyncssh takes nothing else
             self._under_way.append((len(block), loop.create_task(self._file.write(block, self._at))))
             self._at += len(block)
 
@@ -337,6 +351,10 @@ class _Writing:
             await self._site.asked(self._file.truncate(self._written))
         finally:
             await self._site.asked(self._file.close())
+
+
+def _at_a_time(block_bytes: int) -> int:
+    return min(MOST_AT_A_TIME, AT_A_TIME * BLOCK_BYTES // block_bytes)
 
 
 async def _result(task: asyncio.Task[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.transfer.sftp_site import AT_A_TIME, BLOCK_BYTES, _Reading, _Writing
+from gateway.transfer.sftp_site import AT_A_TIME, BLOCK_BYTES, MOST_AT_A_TIME, _Reading, _Writing
 from gateway.transfer.site import SiteUnavailable
 
 DATA = bytes(range(251)) * 5_000
@@ -67,13 +67,15 @@ async def test_every_byte_comes_once_however_much_the_server_gives_at_a_time(giv
     assert file.closed
 
 
-async def test_blocks_under_way_are_bounded() -> None:
+@pytest.mark.parametrize(("takes", "at_most"), [(BLOCK_BYTES, AT_A_TIME), (65_000, 32), (16_384, MOST_AT_A_TIME)])
+async def test_blocks_under_way_are_bounded_and_no_longer_than_the_server_takes(takes: int, at_most: int) -> None:
     file = File()
-    writing = _Writing(Site(), file, 0)  # type: ignore[arg-type]
+    writing = _Writing(Site(), file, 0, takes)  # type: ignore[arg-type]
     for _ in range(3):
         await writing.write(bytes(20 * BLOCK_BYTES))
     await writing.finish()
-    assert 1 < file.most <= AT_A_TIME
+    assert 1 < file.most <= at_most
+    assert max(map(len, file.written.values())) == takes
     assert sum(map(len, file.written.values())) == 60 * BLOCK_BYTES
     assert file.closed
 
