@@ -204,7 +204,8 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
 
     def _received(self) -> tuple[memoryview, bool, bool]:
         """What came, up to a block (TLS gives a record at a time); whether that was the end, and a meant one."""
-        block = memoryview(bytearray(BLOCK_BYTES))
+        buffer = bytearray(BLOCK_BYTES)
+        block = memoryview(buffer)
         at_once = RECORD_BYTES if self._ssl_established else BLOCK_BYTES
         size = 0
         at_end = meant = False
@@ -220,7 +221,9 @@ class Data(SSLConnectionMixin, _Data):  # type: ignore[misc]
             else:
                 size += came
                 at_end = meant = not came
-        return block[:size], at_end, meant
+        block.release()
+        del buffer[size:]  # gives back what a short block does not need
+        return memoryview(buffer), at_end, meant
 
     def _want(self, events: int) -> None:
         self.modify_ioloop_events(events)

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 import aioftp
@@ -48,7 +48,7 @@ _FULL = ("452", "552")
 class _Stream(Protocol):
     async def read(self, count: int = -1) -> bytes: ...
 
-    async def write(self, data: Block) -> None: ...
+    async def write(self, data: bytes) -> None: ...
 
     async def finish(self) -> None: ...
 
@@ -310,7 +310,7 @@ class _Writing(_Open):
 
     async def write(self, data: Block) -> None:
         with _Telling(self._site, self._client):
-            await self._stream.write(data)
+            await self._stream.write(cast(bytes, data))  # aioftp hands it on as it is
             self._size += len(data)
 
     async def finish(self) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -33,7 +33,7 @@ from gateway.errors import ConfigurationError
 from gateway.proxy.http_store import HttpStore
 from gateway.proxy.store import Incoming, Outgoing, StoreCut, StoreElsewhere, StoreUnreachable
 from gateway.settings import StoreSettings
-from gateway.transfer.site import Admits, NoSuchName, SiteElsewhere, SiteFailure, SiteSlow, SiteUnavailable
+from gateway.transfer.site import Admits, Block, NoSuchName, SiteElsewhere, SiteFailure, SiteSlow, SiteUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,9 @@ _DONE = frozenset((200, 204, 206))
 _TOO_BUSY = frozenset((500, 503))
 _FORM = "expected s3://KEY:SECRET@host/bucket/folder?region=REGION, what is special in it percent-encoded"
 _SCHEMES = {"s3": "https", "s3+http": "http"}
+
+Body = Sequence[Block]
+"""What a request brings, one block behind the other; kept by whoever asks until the answer is there."""
 
 
 class Answer(NamedTuple):
@@ -82,7 +85,7 @@ class ObjectClient:
         self._bucket = f"/{quote(bucket, safe='-_.~')}"
         self._origin = f"{_SCHEMES[parts.scheme]}://{parts.netloc.rpartition('@')[2]}"
         credentials = Credentials(unquote(parts.username or ""), unquote(parts.password or ""))
-        self._signer = S3SigV4Auth(credentials, "s3", region)
+        self._signer = _Signer(credentials, "s3", region)  # type: ignore[no-untyped-call]  # botocore's
         self._longest_s = ANSWER_WAITS * settings.read_timeout_s
         self._store = HttpStore(settings.model_copy(update={"url": SecretStr(self._origin), "credential": None}))
 
@@ -100,7 +103,7 @@ class ObjectClient:
         query: Mapping[str, str] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body | None = None,
         admits: Admits = None,
     ) -> Answer:
         """A request whose answer is short.
@@ -129,7 +132,7 @@ class ObjectClient:
         query: Mapping[str, str] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: Body | None = None,
         admits: Admits = None,
     ) -> Incoming:
         """As :meth:`ask`; whoever gets the answer reads its chunks and closes it."""
@@ -147,7 +150,7 @@ class ObjectClient:
         finally:
             await incoming.close()
 
-    async def _answered(self, outgoing: Outgoing, body: bytes | None) -> Incoming:
+    async def _answered(self, outgoing: Outgoing, body: Body | None) -> Incoming:
         """Whatever the store answers, at the last of several tries."""
         for pause_s in PAUSES_S if outgoing.method != "POST" else ():
             try:
@@ -169,17 +172,20 @@ class ObjectClient:
         key: str,
         query: Mapping[str, str],
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: Body | None,
         admits: Admits,
     ) -> Outgoing:
         path = self.source(key) if key else self._bucket
         text = "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
-        named = {**headers, **({} if body is None else {"Content-MD5": await asyncio.to_thread(_md5, body)})}
-        request = AWSRequest(method, f"{self._origin}{path}{'?' if text else ''}{text}", named, body or b"")
-        await asyncio.to_thread(self._signer.add_auth, request)  # hashes the body
+        request = AWSRequest(method, f"{self._origin}{path}{'?' if text else ''}{text}", dict(headers))
+        sha256, md5 = await asyncio.to_thread(_digests, body or ())
+        request.context[_DIGEST] = sha256
+        if body is not None:
+            request.headers["Content-MD5"] = md5
+        self._signer.add_auth(request)  # type: ignore[no-untyped-call]  # botocore's
         sent = CIMultiDict((name, str(value)) for name, value in request.headers.items())
         if body is not None:
-            sent["Content-Length"] = str(len(body))
+            sent["Content-Length"] = str(sum(map(len, body)))
         each = object()  # none waits for its share: whoever is at a door is nobody's to the store
         return Outgoing(method, path, text, sent, _sliced(body), owner=each, admits=admits)
 
@@ -251,14 +257,29 @@ def _refuse(*_declared: object) -> None:
     raise ValueError("a document type")
 
 
-def _md5(body: bytes) -> str:
-    """By which the store finds out whether it got this; blocking."""
-    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+_DIGEST = "digest"
 
 
-def _sliced(body: bytes | None) -> AsyncIterator[bytes] | None:
-    async def slices(body: bytes) -> AsyncIterator[bytes]:
-        for start in range(0, len(body), SLICE_BYTES):
-            yield body[start : start + SLICE_BYTES]
+class _Signer(S3SigV4Auth):
+    """botocore's, with the payload's digest as it was worked out already."""
+
+    def payload(self, request: AWSRequest) -> str:
+        return str(request.context[_DIGEST])
+
+
+def _digests(body: Body) -> tuple[str, str]:
+    """The SHA-256 that is signed, and the MD5 by which the store finds out whether it got this; blocking."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    for block in body:
+        sha256.update(block)
+        md5.update(block)
+    return sha256.hexdigest(), base64.b64encode(md5.digest()).decode()
+
+
+def _sliced(body: Body | None) -> AsyncIterator[bytes] | None:
+    async def slices(body: Body) -> AsyncIterator[bytes]:
+        for block in body:
+            for start in range(0, len(block), SLICE_BYTES):
+                yield bytes(block[start : start + SLICE_BYTES])
 
     return None if body is None else slices(body)

@@ -187,7 +187,7 @@ class ObjectSite:
         if await self.about(path) is not None:
             raise NameTaken("something of this name is there")
         await self._require_folder(folder_of(path), admits)
-        await self._client.ask("PUT", self._below(path), body=b"", admits=admits)
+        await self._client.ask("PUT", self._below(path), body=(b"",), admits=admits)
 
     async def remove_folder(self, path: str) -> None:
         """See :class:`gateway.transfer.site.Site`; what broke off in there goes with it."""
@@ -226,7 +226,7 @@ class ObjectSite:
         """The folder of what goes now stays, also when this was the last in it."""
         below = self._below(folder_of(path))
         if below != self._below("/"):
-            await self._client.ask("PUT", below, body=b"", admits=admits)
+            await self._client.ask("PUT", below, body=(b"",), admits=admits)
 
     async def _is_folder(self, path: str, admits: Admits = None) -> bool:
         if _is_too_long(self._below(path)):

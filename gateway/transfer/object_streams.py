@@ -1,6 +1,6 @@
 """What flows to an object store and from it: an object being read, one being written, copies within the store.
 
-Invariants: what is held of a file is two parts of :data:`PART_BYTES`; a file that broke off is no object, unless it is
+Invariants: what is held of a file is a part and a block; a file that broke off is no object, unless it is
 abandoned: then it is one, as far as it came; what was finished is not written again; an object has the length that was
 written, or is removed again; an answer of 200 that holds an error is an error.
 """
@@ -8,7 +8,7 @@ written, or is removed again; an answer of 200 that holds an error is an error.
 from __future__ import annotations
 
 import calendar
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import parsedate
 from typing import NamedTuple
@@ -18,9 +18,11 @@ from gateway.proxy.store import Incoming, StoreCut
 from gateway.transfer.object_client import ObjectClient
 from gateway.transfer.site import Admits, Block, SiteFailure, SiteUnavailable
 
-PART_BYTES = 8 * 1024 * 1024
 LEAST_PART_BYTES = 5 * 1024 * 1024
 """A smaller part can only be the last (S3's limit), so that what is shorter is read back, not copied."""
+PART_BYTES = LEAST_PART_BYTES
+LONGER_EVERY = 1_000
+"""After so many parts they become longer by :data:`PART_BYTES`: a long file has no end at 10,000 of them."""
 COPY_BYTES = 1024**3
 """At most so much by one copy; S3 takes five times as much."""
 MAX_PARTS = 10_000
@@ -86,19 +88,19 @@ class ObjectWriting:
 
     def __init__(self, client: ObjectClient, key: str, admits: Admits) -> None:
         self._client, self._key, self._admits = client, key, admits
-        self._kept = bytearray()
+        self._kept: list[Block] = []
+        self._kept_bytes = 0
         self._upload = ""
         self._parts: list[str] = []
         self._size = 0
         self._is_over = False
 
     async def write(self, data: Block) -> None:
-        self._kept += data
+        self._kept.append(data)
+        self._kept_bytes += len(data)
         self._size += len(data)
-        while len(self._kept) >= PART_BYTES:
-            part = bytes(memoryview(self._kept)[:PART_BYTES])
-            await self._send(part)
-            del self._kept[:PART_BYTES]
+        while self._kept_bytes >= (size := PART_BYTES * (1 + len(self._parts) // LONGER_EVERY)):
+            await self._send(size)
 
     async def copy(self, key: str, tag: str, size: int) -> None:
         """Begin with the first bytes of an object, if it is still the same; no copy of them leaves the store."""
@@ -119,21 +121,20 @@ class ObjectWriting:
         if self._upload:
             await self._complete()
         else:
-            await self._client.ask("PUT", self._key, body=bytes(self._kept), admits=self._admits)
+            await self._client.ask("PUT", self._key, body=self._kept, admits=self._admits)
         await require_size(self._client, self._key, self._size)
         self._is_over = True
 
     async def _complete(self) -> None:
-        if self._kept:
-            await self._send(bytes(self._kept))
-            self._kept.clear()
+        if self._kept_bytes:
+            await self._send(self._kept_bytes)
         listed = Element("CompleteMultipartUpload")
         for number, etag in enumerate(self._parts, 1):
             part = SubElement(listed, "Part")
             SubElement(part, "PartNumber").text = str(number)
             SubElement(part, "ETag").text = etag
         query = {"uploadId": self._upload}
-        said = await self._client.ask("POST", self._key, query, body=tostring(listed), admits=self._admits)
+        said = await self._client.ask("POST", self._key, query, body=(tostring(listed),), admits=self._admits)
         self._client.told(said.body, "CompleteMultipartUploadResult")
         self._upload = ""
 
@@ -161,11 +162,14 @@ class ObjectWriting:
         if not self._upload:
             raise SiteUnavailable(f"the site {self._client.name} began an upload without an id")
 
-    async def _send(self, part: bytes) -> None:
+    async def _send(self, size: int) -> None:
+        """So many of the bytes that are kept are the next part; they are kept until the store has it."""
         if not self._upload:
             await self._begin()
+        part, left = _split(self._kept, size)
         said = await self._client.ask("PUT", self._key, self._part(), body=part, admits=self._admits)
         self._parts.append(tag_of(said.headers.get("ETag", "")))
+        self._kept, self._kept_bytes = left, self._kept_bytes - size
 
     def _part(self) -> Mapping[str, str]:
         if len(self._parts) == MAX_PARTS:
@@ -173,10 +177,22 @@ class ObjectWriting:
         return {"partNumber": str(len(self._parts) + 1), "uploadId": self._upload}
 
 
+def _split(blocks: Sequence[Block], size: int) -> tuple[list[Block], list[Block]]:
+    """The blocks up to so many bytes, and those behind them; one that is in both is divided, not copied."""
+    first: list[Block] = []
+    for number, block in enumerate(blocks):
+        if len(block) > size:
+            view = memoryview(block)
+            return [*first, view[:size]], [view[size:], *blocks[number + 1 :]]
+        first.append(block)
+        size -= len(block)
+    return first, []
+
+
 async def copied(client: ObjectClient, key: str, found: Found, to: str, admits: Admits) -> None:
     """Copy an object within the store, if it is still the one that was found."""
     if is_marker(key, found):
-        await client.ask("PUT", to, body=b"", admits=admits)
+        await client.ask("PUT", to, body=(b"",), admits=admits)
         return
     if found.size <= COPY_BYTES:
         said = await client.ask("PUT", to, headers=source_of(client, key, found.tag), admits=admits)

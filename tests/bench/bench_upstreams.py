@@ -25,18 +25,18 @@ from bench_transfers import AT_A_TIME, MIB, ROUNDS, SIZE_MIB, Server, Took, at, 
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pydantic import SecretStr  # noqa: E402
+from pydantic import SecretStr
 
-from gateway.demo.stores import Addresses, sample_stores  # noqa: E402
-from gateway.settings import StoreSettings  # noqa: E402
-from gateway.transfer.site import Site  # noqa: E402
-from gateway.transfer.sites import site_of  # noqa: E402
-from tests.world import object_store, sshd  # noqa: E402
-from tests.world.certificates import Authority  # noqa: E402
-from tests.world.ftp import Ftp, ftp_world  # noqa: E402
-from tests.world.sftp import OpenSsh, sftp_world  # noqa: E402
-from tests.world.upstream_ftp import PASSWORD, USER  # noqa: E402
-from tests.world.vsftpd import CannotRun, vsftpd  # noqa: E402
+from gateway.demo.stores import Addresses, sample_stores
+from gateway.settings import StoreSettings
+from gateway.transfer.site import Site
+from gateway.transfer.sites import site_of
+from tests.world import object_store, sshd
+from tests.world.certificates import Authority
+from tests.world.ftp import Ftp, ftp_world
+from tests.world.sftp import OpenSsh, sftp_world
+from tests.world.upstream_ftp import PASSWORD, USER
+from tests.world.vsftpd import CannotRun, vsftpd
 
 FOLDER = "uploads/acme"
 KINDS = {  # of TLS: the upstream's scheme, the door's settings, and what curl is told
@@ -67,15 +67,16 @@ async def before_vsftpd(kind: str, directory: Path, stores: Addresses) -> AsyncI
         async with ftp_world(directory, stores, site=site, **settings) as door:
             mine = at(door.port)
             where = f"{scheme_of(kind)}://127.0.0.1:{server.port}/%2F{server.folder.lstrip('/')}/{FOLDER}"
-            yield door, mine._replace(where=mine.where.replace("ftp:", f"{scheme_of(kind)}:")), Server(
-                where, f"{USER}:{PASSWORD}"
+            yield (
+                door,
+                mine._replace(where=mine.where.replace("ftp:", f"{scheme_of(kind)}:")),
+                Server(where, f"{USER}:{PASSWORD}"),
             )
         await site.close()
 
 
 async def by_ftp(kind: str, directory: Path, stores: Addresses, source: Path) -> None:
     """Up and down by curl, and then so many at a time."""
-    directory.mkdir()
     told = KINDS[kind][2]
     async with before_vsftpd(kind, directory, stores) as (_, door, straight):
         servers = {"door": door, "vsftpd": straight}
@@ -168,6 +169,8 @@ async def main(asked: Set[str]) -> None:
                 file.write(os.urandom(MIB))
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(sample_stores(directory / "sample"))
+            for each in (*KINDS, "sftp", "s3"):
+                (directory / each).mkdir()
             for kind in (each for each in KINDS if each in asked):
                 try:
                     await by_ftp(kind, directory / kind, stores, source)
@@ -177,10 +180,8 @@ async def main(asked: Set[str]) -> None:
             if "sftp" in asked and (why := sshd.missing()):
                 print(f"SFTP not measured: {why}")
             elif "sftp" in asked:
-                (directory / "sftp").mkdir()
                 await by_sftp(directory / "sftp", stores, source)
             if "s3" in asked:
-                (directory / "s3").mkdir()
                 await by_s3(directory / "s3", stores, source)
 
 

@@ -80,7 +80,7 @@ async def _until_it_stores(port: int) -> None:
         while True:
             with suppress(Exception):
                 await site._client.ask("PUT")
-                await site._client.ask("PUT", "first", body=b"x")
+                await site._client.ask("PUT", "first", body=(b"x",))
                 await site._client.ask("DELETE", "first")
                 break
             await asyncio.sleep(0.1)

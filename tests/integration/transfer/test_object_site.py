@@ -240,7 +240,7 @@ async def test_a_file_that_changes_while_it_is_moved_is_not_lost(
 
     async def copied_and_changed(*args: object) -> None:
         await real(*args)
-        await site._client.ask("PUT", site._key("/acme/a"), body=b"newer")
+        await site._client.ask("PUT", site._key("/acme/a"), body=(b"newer",))
 
     monkeypatch.setattr(object_site, "copied", copied_and_changed)
     with pytest.raises(NameTaken, match="under both names"):
@@ -254,7 +254,7 @@ async def test_bytes_that_change_on_the_way_are_noticed(site: ObjectSite, monkey
     async def other(size: int) -> AsyncIterator[bytes]:
         yield bytes(size)
 
-    monkeypatch.setattr(object_client, "_sliced", lambda body: body and other(len(body)))
+    monkeypatch.setattr(object_client, "_sliced", lambda body: body and other(sum(map(len, body))))
     upload = await Uploads().begin(site, "/acme/a")
     with capture_logs() as logs, pytest.raises(SiteUnavailable):
         await upload.write(os.urandom(PART_BYTES))
