@@ -142,7 +142,7 @@ class ObjectClient:
         except StoreElsewhere as error:
             raise SiteElsewhere(self.name) from error
         except StoreUnreachable as error:
-            raise self._failed(str(error), slow=error.status == 504) from error
+            raise self._failed(str(error), slow=error.status == 504, known=bool(error.retry_after_s)) from error
         if incoming.status in _DONE:
             return incoming
         try:
@@ -213,8 +213,10 @@ class ObjectClient:
         """The store broke off in the middle of an answer."""
         return self._failed("broke off")
 
-    def _failed(self, problem: str, *, slow: bool = False) -> SiteFailure:
-        log.warning("object_site_failed", site=self.name, problem=problem)
+    def _failed(self, problem: str, *, slow: bool = False, known: bool = False) -> SiteFailure:
+        """A failure, in the words of a site. ``known``: the breaker has told the log why nothing is tried now."""
+        if not known:
+            log.warning("object_site_failed", site=self.name, problem=problem)
         if slow:
             return SiteSlow(f"the site {self.name} did not answer in time")
         return SiteUnavailable(f"the site {self.name} cannot be reached, refused or broke off")

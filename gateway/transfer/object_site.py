@@ -46,6 +46,8 @@ from gateway.transfer.site import (
 PAGE = 1_000
 MAX_KEY_BYTES = 1_024
 _ABSENT = "there is nothing of this name, or not of this kind"
+MAX_MOVED = 1_000
+"""Files that are moved with their folder, one by one."""
 
 
 class ObjectSite:
@@ -164,7 +166,7 @@ class ObjectSite:
                 await self._keep_folder(path, admits)
             await self._remove_copied(self._key(path), found)
             return
-        held = [held async for held in self._held(below)]
+        held = await self._held_by(below)
         for key, found in held:
             await copied(self._client, key, found, below_to + key.removeprefix(below), admits)
         await self._keep_folder(path, admits)
@@ -235,6 +237,19 @@ class ObjectSite:
         said = await self._client.ask("GET", query=query, admits=admits)
         page = self._client.told(said.body, "ListBucketResult")
         return path == "/" or page.find("Contents") is not None or page.find("CommonPrefixes") is not None
+
+    async def _held_by(self, below: str) -> Sequence[tuple[str, Found]]:
+        """As :meth:`_held`, if it can be moved while a client waits.
+
+        Raises:
+            NameTaken: it is too much.
+        """
+        held: list[tuple[str, Found]] = []
+        async for each in self._held(below):
+            held.append(each)
+            if len(held) > MAX_MOVED:
+                raise NameTaken(f"the folder holds more than {MAX_MOVED} files; move some of them first")
+        return held
 
     async def _held(self, below: str) -> AsyncIterator[tuple[str, Found]]:
         """The objects below a folder, by their keys."""

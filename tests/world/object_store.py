@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from gateway.settings import StoreSettings
 from gateway.transfer.object_site import ObjectSite
+from tests.world.certificates import Authority
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
 KEY, SECRET, BUCKET = "AKIASAMPLE", "sec/ret+of the gateway", "uploads"
@@ -34,19 +35,23 @@ _IDENTITIES = {
 
 
 @contextmanager
-def object_store() -> Iterator[int]:
-    """Run it; the port."""
+def object_store(tls: Authority | None = None) -> Iterator[int]:
+    """Run it; the port. ``tls``: signs its certificate, and it is spoken to with TLS alone."""
     directory = Path(tempfile.mkdtemp(prefix="weed-"))
     (directory / "identities.json").write_text(json.dumps(_IDENTITIES))
     names = ("master", "volume", "filer", "s3")
     ports = dict(zip((f"{name}.port{kind}" for name in names for kind in ("", ".grpc")), free_ports(8), strict=True))
     given = {**ports, "s3.port.iceberg": 0, "s3.port.lance": 0, "s3.config": directory / "identities.json"}
     given |= {"dir": directory, "ip": "127.0.0.1", "ip.bind": "127.0.0.1", "volume.max": 4, "master.telemetry": "false"}
+    more: dict[str, object] = {}
+    if tls:
+        given["s3.cert.file"], given["s3.key.file"] = tls.server("weed")
+        more["tls_ca"] = tls.path
     words = [f"-{name}={value}" for name, value in given.items()]
     log = (directory / "log").open("wb")
     process = Popen([PROGRAM, "server", "-filer", "-s3", *words], stdin=DEVNULL, stdout=log, stderr=log, cwd=directory)
     try:
-        asyncio.run(_until_it_stores(ports["s3.port"]))
+        asyncio.run(_until_it_stores(url_of(ports["s3.port"], tls=bool(tls)), **more))
         yield ports["s3.port"]
     finally:
         process.kill()
@@ -64,8 +69,8 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in taken]
 
 
-def url_of(port: int, *, secret: str = SECRET, folder: str = "") -> str:
-    return f"s3+http://{KEY}:{quote(secret, safe='')}@127.0.0.1:{port}/{BUCKET}{folder}"
+def url_of(port: int, *, secret: str = SECRET, folder: str = "", tls: bool = False) -> str:
+    return f"s3{'' if tls else '+http'}://{KEY}:{quote(secret, safe='')}@127.0.0.1:{port}/{BUCKET}{folder}"
 
 
 def site_at(url: str, **more: object) -> ObjectSite:
@@ -73,9 +78,9 @@ def site_at(url: str, **more: object) -> ObjectSite:
     return ObjectSite(StoreSettings.model_validate(given | more))
 
 
-async def _until_it_stores(port: int) -> None:
+async def _until_it_stores(url: str, **more: object) -> None:
     """The bucket is made, and takes an object."""
-    site = site_at(url_of(port))
+    site = site_at(url, breaker_failures=0, **more)
     async with asyncio.timeout(PATIENCE_S):
         while True:
             with suppress(Exception):

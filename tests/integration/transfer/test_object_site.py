@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteFail
 from gateway.transfer.uploads import Uploads, partial_of
 from tests.integration.transfer.conftest import require
 from tests.integration.transfer.test_ftp_clients import lftp
+from tests.world.certificates import Authority
 from tests.world.ftp import ftp_world
 from tests.world.object_store import SECRET, object_store, site_at, url_of
+from tests.world.sftp import OpenSsh, sftp_world
 from tests.world.sites import content, store
 
 SIZE = 100_003
@@ -359,6 +362,46 @@ async def test_lftp_stores_resumes_fetches_lists_and_deletes(
         status, said = await lftp(door, "rm 'a b'", "rm in/second", "rmdir in", "cls -1")
         assert (status, said) == (0, "")
     assert await site.list("/uploads/acme") == []
+
+
+async def test_openssh_stores_lists_renames_fetches_and_removes(
+    site: ObjectSite, tmp_path: Path, stores: Addresses
+) -> None:
+    """SFTP in front, objects behind; many small writes are parts of five MiB."""
+    require("sftp")
+    await site.make_folder("/uploads")
+    await site.make_folder("/uploads/acme")
+    data = os.urandom(LONG)
+    (tmp_path / "up").write_bytes(data)
+    (tmp_path / "client").mkdir()
+    async with sftp_world(tmp_path, stores, site=site) as door:
+        client = OpenSsh(tmp_path / "client", door.port, door.host_key)
+        status, said = await client.sftp(f"put {tmp_path}/up 'a b'", "mkdir in", "rename 'a b' in/c", "ls in")
+        assert (status, "c" in said) == (0, True), said
+        status, said = await client.sftp(f"get in/c {tmp_path}/down", "rm in/c", "rmdir in")
+        assert status == 0, said
+        assert (tmp_path / "down").read_bytes() == data
+        stored = next(each for each in door.entries("completion") if each.get("bytes_in"))
+        assert (stored["bytes_in"], stored["sha256"]) == (LONG, sha256(data).hexdigest())
+    assert (await site.list("/uploads/acme"), await unfinished(site)) == ([], 0)
+
+
+async def test_over_tls_the_store_is_verified_before_anything_is_signed(tmp_path: Path) -> None:
+    """By the authority that is configured, and by no other."""
+    authority, stranger = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs", "other authority")
+    data = os.urandom(LONG)
+    with ExitStack() as stack:
+        port = await asyncio.to_thread(stack.enter_context, object_store(tls=authority))
+        made = site_at(url_of(port, tls=True), tls_ca=authority.path)
+        await store(made, "/long", data)
+        assert await content(made, "/long") == data
+        assert await content(made, "/long", LONG - 5) == data[-5:]
+        await made.close()
+        for url, known in ((url_of(port, tls=True), stranger), (url_of(port), None)):
+            other = site_at(url, **({"tls_ca": known.path} if known else {}))
+            with pytest.raises(SiteUnavailable):
+                await other.about("/long")
+            await other.close()
 
 
 # ── servers that are none ────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.transfer import object_client, object_streams
+from gateway.transfer import object_client, object_site, object_streams
 from gateway.transfer.object_site import ObjectSite
-from gateway.transfer.site import NoSuchName, SiteElsewhere, SiteFailure, SiteSlow, SiteUnavailable
+from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteFailure, SiteSlow, SiteUnavailable
 from tests.world.object_store import KEY, SECRET, site_at, url_of
 from tests.world.scripted_s3 import Said, ScriptedS3, scripted_s3
 from tests.world.sites import content
@@ -93,6 +93,29 @@ async def test_a_store_that_does_not_answer_is_not_waited_for(act: Act) -> None:
     async with facing(Said(hangs=True), read_timeout_s=0.1) as (_, site):
         with pytest.raises(SiteSlow, match="did not answer in time"):
             await act(site)
+
+
+async def test_an_open_breaker_is_told_once() -> None:
+    """By the breaker itself; whoever asks meanwhile is refused, and the log is not filled."""
+    async with facing(Said(drops=True), breaker_failures=1, breaker_open_s=60) as (server, site):
+        with capture_logs() as logs:
+            for _ in range(5):
+                with pytest.raises(SiteUnavailable):
+                    await site.list("/acme")
+    assert len(server.asked) == 1
+    assert [each["event"] for each in logs].count("object_site_failed") <= 1
+    assert "store_circuit_opened" in {each["event"] for each in logs}
+
+
+async def test_a_folder_that_holds_too_much_is_not_begun_to_be_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file more than may be; nothing of it is copied."""
+    monkeypatch.setattr(object_site, "MAX_MOVED", 1)
+    files = "".join(f'<Contents><Key>in/{name}</Key><Size>7</Size><ETag>"e"</ETag></Contents>' for name in ("a", "b"))
+    listed = Said(200, f"<ListBucketResult>{files}{LAST}</ListBucketResult>")
+    async with facing(ABSENT, listed, ABSENT, EMPTY, listed) as (server, site):
+        with pytest.raises(NameTaken, match="more than 1 files"):
+            await site.move("/in", "/out")
+    assert {asked.method for asked in server.asked} <= {"GET", "HEAD"}
 
 
 async def test_an_answer_that_drips_is_not_waited_for() -> None:
