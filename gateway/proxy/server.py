@@ -270,7 +270,7 @@ class DoorConnection(RequestHandler):
             self._framing.before()
         super().data_received(data)
         self._take_failure()
-        if self._framing or self._request_count != count:
+        if self._framing or (self._request_count != count and not self._is_plain(self._request_count - count)):
             self._count_framing(data, self._request_count - count)
         if not data:  # only to parse what came before
             return
@@ -309,6 +309,11 @@ class DoorConnection(RequestHandler):
         request = self._current_request
         if request is not None and not request.content.is_eof():
             _fail(request.content)
+
+    def _is_plain(self, new: int) -> bool:
+        """Whether what was parsed just now brought one request, and that has no chunks: most of them are such."""
+        message = self._messages[-1][0]
+        return new == 1 and not isinstance(message, _ErrInfo) and not message.chunked
 
     def _count_framing(self, data: bytes, new: int) -> None:
         """Refuse a chunked body around which there is more than chunks need.

@@ -157,6 +157,7 @@ class Keep(_Transfer):
         self.offset = upload.offset
         self._upload = upload
         self._writing = WriteBehind(upload.write)
+        self._is_broken = False  # a block was not written: none that came behind it may be, or a part had a hole
         self._turn = asyncio.Lock()  # fair: blocks keep the order in which they were brought
 
     async def write(self, data: Block) -> None:
@@ -167,8 +168,17 @@ class Keep(_Transfer):
             Ended: it was cut.
             SiteFailure: the site broke off, or is full, at these bytes or at those before.
         """
+        try:
+            await self._write(data)
+        except BaseException:
+            self._is_broken = True
+            raise
+
+    async def _write(self, data: Block) -> None:
         async with self._turn:
             self._require_going_on()
+            if self._is_broken:
+                raise SiteFailure("bytes before these did not come")
             if not self._act.admission.count_in(len(data)):
                 self._act.admission.end("capped: the cap of the grant would be passed")
             await self._digest.add(data)
@@ -194,11 +204,10 @@ class Keep(_Transfer):
 
     async def abandon(self) -> None:
         """It broke off."""
-        async with self._turn:  # nothing is written any more
-            await self._abandon()
-
-    async def _abandon(self) -> None:
+        self._is_broken = True
         try:
+            async with self._turn:  # nothing is written any more
+                pass
             if not self._act.admission.ended:  # whoever resumes it goes on behind all that came
                 with suppress(SiteFailure):
                     await self._writing.settle()

@@ -21,6 +21,8 @@ from gateway.transfer.site import Admits, Block, SiteFailure, SiteUnavailable
 LEAST_PART_BYTES = 5 * 1024 * 1024
 """A smaller part can only be the last (S3's limit), so that what is shorter is read back, not copied."""
 PART_BYTES = LEAST_PART_BYTES
+SMALL_BYTES = 64 * 1024
+"""Blocks shorter than this are put together."""
 LONGER_EVERY = 1_000
 """After so many parts they become longer by :data:`PART_BYTES`: a long file has no end at 10,000 of them."""
 COPY_BYTES = 1024**3
@@ -89,6 +91,7 @@ class ObjectWriting:
     def __init__(self, client: ObjectClient, key: str, admits: Admits) -> None:
         self._client, self._key, self._admits = client, key, admits
         self._kept: list[Block] = []
+        self._small = bytearray()  # what came last, in short blocks
         self._kept_bytes = 0
         self._upload = ""
         self._parts: list[str] = []
@@ -96,8 +99,7 @@ class ObjectWriting:
         self._is_over = False
 
     async def write(self, data: Block) -> None:
-        self._kept.append(data)
-        self._kept_bytes += len(data)
+        self._keep(data)
         self._size += len(data)
         while self._kept_bytes >= (size := PART_BYTES * (1 + len(self._parts) // LONGER_EVERY)):
             await self._send(size)
@@ -121,7 +123,7 @@ class ObjectWriting:
         if self._upload:
             await self._complete()
         else:
-            await self._client.ask("PUT", self._key, body=self._kept, admits=self._admits)
+            await self._client.ask("PUT", self._key, body=self._put_together(), admits=self._admits)
         await require_size(self._client, self._key, self._size)
         self._is_over = True
 
@@ -162,11 +164,27 @@ class ObjectWriting:
         if not self._upload:
             raise SiteUnavailable(f"the site {self._client.name} began an upload without an id")
 
+    def _keep(self, data: Block) -> None:
+        self._kept_bytes += len(data)
+        if len(data) < SMALL_BYTES:
+            self._small += data
+        if len(data) >= SMALL_BYTES or len(self._small) >= SMALL_BYTES:
+            self._put_together()
+        if len(data) >= SMALL_BYTES:
+            self._kept.append(data)
+
+    def _put_together(self) -> list[Block]:
+        """All that is kept, in order; a short block that comes later begins anew."""
+        if self._small:
+            self._kept.append(memoryview(self._small))
+            self._small = bytearray()
+        return self._kept
+
     async def _send(self, size: int) -> None:
         """So many of the bytes that are kept are the next part; they are kept until the store has it."""
         if not self._upload:
             await self._begin()
-        part, left = _split(self._kept, size)
+        part, left = _split(self._put_together(), size)
         said = await self._client.ask("PUT", self._key, self._part(), body=part, admits=self._admits)
         self._parts.append(tag_of(said.headers.get("ETag", "")))
         self._kept, self._kept_bytes = left, self._kept_bytes - size

@@ -48,6 +48,8 @@ AT_A_TIME = 8
 """Blocks of one file that are under way."""
 MOST_AT_A_TIME = 64
 """The same where the server takes or gives less at a time."""
+LEAST_BYTES = 4 * 1024
+"""No less is asked for, whatever a server gives."""
 LEAVE_S = 1.0
 KEEPALIVE_S = 15.0
 _ABSENT = "there is nothing of this name, or not of this kind"
@@ -301,11 +303,18 @@ class _Reading:
             self._under_way.append(loop.create_task(self._file.read(self._block_bytes, self._next)))
             self._next += self._block_bytes
         data: bytes = await self._site.asked(_result(self._under_way.popleft()))
+        if len(data) > self._block_bytes:
+            raise SiteUnavailable("the site gave more of the file than it was asked for")
         self._at += len(data)
         if len(data) < self._block_bytes:  # the end, or a server that gives less at a time: go on where it stopped
             await _dropped(self._under_way)
             self._next = self._at
+            self._ask_for(max(len(data), LEAST_BYTES))
         return data
+
+    def _ask_for(self, block_bytes: int) -> None:
+        self._block_bytes = min(block_bytes, self._block_bytes)
+        self._at_a_time = _at_a_time(self._block_bytes)
 
     async def close(self) -> None:
         await _dropped(self._under_way)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -93,6 +94,25 @@ async def test_a_store_that_does_not_answer_is_not_waited_for(act: Act) -> None:
     async with facing(Said(hangs=True), read_timeout_s=0.1) as (_, site):
         with pytest.raises(SiteSlow, match="did not answer in time"):
             await act(site)
+
+
+async def test_what_comes_in_short_blocks_is_kept_in_long_ones() -> None:
+    """A client that sends a byte at a time takes no more memory than one that does not; every byte is in its place."""
+    async with facing(*NEW, Said(200), Said(200, headers=FILE | {"Content-Length": "300007"}), Said(204)) as (
+        server,
+        site,
+    ):
+        writing = await site.write("/x")
+        data = os.urandom(300_007)
+        for start in range(100_000):
+            await writing.write(data[start : start + 1])
+        await writing.write(data[100_000:200_000])
+        for start in range(200_000, len(data), 7):
+            await writing.write(data[start : start + 7])
+        assert len(writing._kept) <= 5  # type: ignore[attr-defined]
+        await writing.finish()
+    [put] = [asked for asked in server.asked if asked.method == "PUT"]
+    assert put.body == data
 
 
 async def test_an_open_breaker_is_told_once() -> None:

@@ -30,9 +30,11 @@ class File:
         self.under_way = self.most = 0
         self.written: dict[int, bytes] = {}
         self.length = -1
+        self.asked = 0
         self.closed = False
 
     async def read(self, size: int, offset: int) -> bytes:
+        self.asked += 1
         return DATA[offset:][: min(size, self.gives)]
 
     async def write(self, data: bytes, offset: int) -> None:
@@ -65,6 +67,23 @@ async def test_every_byte_comes_once_however_much_the_server_gives_at_a_time(giv
     assert await reading.read(1) == b""
     await reading.close()
     assert file.closed
+
+
+async def test_a_server_that_gives_less_is_asked_for_less() -> None:
+    """Else most of what it is asked for would be for nothing."""
+    file = File(8_192)
+    reading = _Reading(Site(), file, 0)  # type: ignore[arg-type]
+    while await reading.read(1 << 20):
+        pass
+    assert file.asked < len(DATA) / 8_192 + 2 * MOST_AT_A_TIME + 2
+
+
+async def test_a_server_that_gives_more_than_it_was_asked_for_is_not_believed() -> None:
+    file = File()
+    file.read = lambda size, offset: asyncio.sleep(0, DATA[offset:][: size + 1])  # type: ignore[method-assign]
+    reading = _Reading(Site(), file, 0)  # type: ignore[arg-type]
+    with pytest.raises(SiteUnavailable):
+        await reading.read(1)
 
 
 @pytest.mark.parametrize(("takes", "at_most"), [(BLOCK_BYTES, AT_A_TIME), (65_000, 32), (16_384, MOST_AT_A_TIME)])
