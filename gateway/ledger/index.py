@@ -44,8 +44,8 @@ _LISTS = " UNION ALL ".join(
 )
 _TRIGGERS = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? AND name LIKE tbl_name || '%'"
 _NEXT = """SELECT count(*), min(sequence), max(sequence) FROM
-    (SELECT sequence FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?)"""  # one row: for each, SQLite lets go of
-# the interpreter's lock, and waits for it as long as the event loop is busy
+    (SELECT sequence FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?)"""
+"""One row: for each, SQLite lets go of the interpreter's lock, and waits for it as long as the event loop is busy."""
 
 
 def catch_up(connection: sqlite3.Connection, known: Mapping[int, Columns]) -> int:

@@ -290,6 +290,7 @@ class _Reading:
         self._at = self._next = offset
         self._under_way: deque[asyncio.Task[bytes]] = deque()
         self._left = b""
+        self._is_short = False  # the last block was; so that this may be the end
 
     async def read(self, size: int) -> bytes:
         if not self._left:
@@ -299,22 +300,20 @@ class _Reading:
 
     async def _block(self) -> bytes:
         loop = asyncio.get_running_loop()
-        while len(self._under_way) < self._at_a_time:
+        while len(self._under_way) < (1 if self._is_short else self._at_a_time):
             self._under_way.append(loop.create_task(self._file.read(self._block_bytes, self._next)))
             self._next += self._block_bytes
         data: bytes = await self._site.asked(_result(self._under_way.popleft()))
         if len(data) > self._block_bytes:
             raise SiteUnavailable("the site gave more of the file than it was asked for")
         self._at += len(data)
-        if len(data) < self._block_bytes:  # the end, or a server that gives less at a time: go on where it stopped
+        self._is_short = len(data) < self._block_bytes
+        if self._is_short:  # the end, or a server that gives less at a time: go on where it stopped
             await _dropped(self._under_way)
             self._next = self._at
-            self._ask_for(max(len(data), LEAST_BYTES))
+            self._block_bytes = min(self._block_bytes, max(len(data), LEAST_BYTES))
+            self._at_a_time = _at_a_time(self._block_bytes)
         return data
-
-    def _ask_for(self, block_bytes: int) -> None:
-        self._block_bytes = min(block_bytes, self._block_bytes)
-        self._at_a_time = _at_a_time(self._block_bytes)
 
     async def close(self) -> None:
         await _dropped(self._under_way)

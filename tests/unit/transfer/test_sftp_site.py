@@ -75,7 +75,7 @@ async def test_a_server_that_gives_less_is_asked_for_less() -> None:
     reading = _Reading(Site(), file, 0)  # type: ignore[arg-type]
     while await reading.read(1 << 20):
         pass
-    assert file.asked < len(DATA) / 8_192 + 2 * MOST_AT_A_TIME + 2
+    assert file.asked < len(DATA) / 8_192 + AT_A_TIME + MOST_AT_A_TIME + 2
 
 
 async def test_a_server_that_gives_more_than_it_was_asked_for_is_not_believed() -> None:
