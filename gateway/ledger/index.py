@@ -61,7 +61,7 @@ def catch_up(connection: sqlite3.Connection, known: Mapping[int, Columns]) -> in
     [last] = connection.execute(_LAST).fetchone()
     count, first, newest = connection.execute(_NEXT, (last, schema.MAX_ROWS)).fetchone()
     behind = range(first, newest + 1) if count else range(0)
-    if len(behind) == count and all(sequence in known for sequence in behind):
+    if behind.stop - behind.start == count and all(sequence in known for sequence in behind):
         rows = [(sequence, *known[sequence]) for sequence in behind]
     else:
         rows = list(_derived(connection, last, schema.MAX_ROWS))

@@ -198,11 +198,13 @@ class FtpClient(aioftp.Client):
         return str(name), None if str(name) in (".", "..") else _about(str(name), told)
 
     async def _open_connection(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        tls: dict[str, Any] = (
-            {"ssl": self.ssl, "server_hostname": self._tls_name} if self.ssl and not self._peer else {}
-        )
+        more: dict[str, Any] = {}
+        if self._peer:  # of data
+            more = {"limit": BLOCK_BYTES}
+        elif self.ssl:
+            more = {"ssl": self.ssl, "server_hostname": self._tls_name}
         async with asyncio.timeout(self.connection_timeout):
-            reader, writer = await asyncio.open_connection(self._peer or host, port, limit=BLOCK_BYTES, **tls)
+            reader, writer = await asyncio.open_connection(self._peer or host, port, **more)
         peer = str(writer.get_extra_info("peername")[0])
         try:
             self._check(peer)

@@ -26,7 +26,7 @@ from gateway.proxy.listener_tls import CIPHERS
 
 log = structlog.get_logger(__name__)
 SESSION_S = 86_400
-_PARTIAL_WRITE = SSL._lib.SSL_MODE_ENABLE_PARTIAL_WRITE  # type: ignore[attr-defined]
+_PARTIAL_WRITE = SSL._lib.SSL_MODE_ENABLE_PARTIAL_WRITE  # type: ignore[attr-defined]  # pyOpenSSL sets it unnamed
 
 
 class DoorTls:

@@ -166,12 +166,12 @@ class ObjectWriting:
 
     def _keep(self, data: Block) -> None:
         self._kept_bytes += len(data)
-        if len(data) < SMALL_BYTES:
-            self._small += data
-        if len(data) >= SMALL_BYTES or len(self._small) >= SMALL_BYTES:
-            self._put_together()
         if len(data) >= SMALL_BYTES:
-            self._kept.append(data)
+            self._put_together().append(data)
+            return
+        self._small += data
+        if len(self._small) >= SMALL_BYTES:
+            self._put_together()
 
     def _put_together(self) -> list[Block]:
         """All that is kept, in order; a short block that comes later begins anew."""

@@ -163,23 +163,35 @@ async def by_sftp(directory: Path, stores: Addresses, source: Path) -> None:
             await compare(f"SFTP {way}", {"door": through, "sshd": beside_it})
 
 
-async def memory(door: Ftp, source: Path) -> None:
+async def memory(what: str, door: Server, told: tuple[str, ...], source: Path) -> None:
     """What so many uploads and then downloads at a time take (less than 64 MiB are asked)."""
-    for tls in ((), ("--ssl-reqd",)):
-        for way in ("up", "down"):
-            before, most = resident(), 0
-            urls = [f"URL/many{each}" for each in range(AT_A_TIME)]
-            args = [("-T", str(source), url) if way == "up" else ("-o", "/dev/null", url) for url in urls]
-            transfers = [asyncio.ensure_future(curl(at(door.port), *tls, *each)) for each in args]
-            while not all(each.done() for each in transfers):
-                await asyncio.sleep(0.02)
-                most = max(most, resident())
-            await asyncio.gather(*transfers)
-            print(
-                f"{AT_A_TIME} {'TLS' if tls else 'clear'} {way} at a time: {(most - before) / MIB:.1f} MiB more memory"
-            )
-    for path in door.root.glob("many*"):
-        path.unlink()
+    for way in ("up", "down"):
+        before, most = resident(), 0
+        urls = [f"URL/many{each}" for each in range(AT_A_TIME)]
+        args = [("-T", str(source), url) if way == "up" else ("-o", os.devnull, url) for url in urls]
+        transfers = [asyncio.ensure_future(curl(door, *told, *each)) for each in args]
+        while not all(each.done() for each in transfers):
+            await asyncio.sleep(0.02)
+            most = max(most, resident())
+        await asyncio.gather(*transfers)
+        print(f"{AT_A_TIME} {what} {way} at a time: {(most - before) / MIB:.1f} MiB more memory", flush=True)
+
+
+def beginning(source: Path) -> Path:
+    """A file of its first 64 MiB."""
+    small = source.with_name("small")
+    with source.open("rb") as file:
+        small.write_bytes(file.read(min(64, SIZE_MIB) * MIB))
+    return small
+
+
+def random_file(directory: Path) -> Path:
+    """What goes through."""
+    source = directory / "source"
+    with source.open("wb") as file:
+        for _ in range(SIZE_MIB):
+            file.write(os.urandom(MIB))
+    return source
 
 
 async def revoked(door: Ftp) -> None:
@@ -231,10 +243,7 @@ async def main() -> None:
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs, {SIZE_MIB} MiB, medians of {ROUNDS}")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        source = directory / "source"
-        with source.open("wb") as file:
-            for _ in range(SIZE_MIB):
-                file.write(os.urandom(MIB))
+        source = random_file(directory)
         async with sample_stores(directory / "sample") as stores:
             (directory / "ftp").mkdir()
             async with ftp_world(
@@ -243,10 +252,8 @@ async def main() -> None:
                 await by_ftp(door, source)
                 shutil.rmtree(door.root)
                 door.root.mkdir()
-                small = directory / "small"
-                with source.open("rb") as file:
-                    small.write_bytes(file.read(min(64, SIZE_MIB) * MIB))
-                await memory(door, small)
+                for what, told in (("clear", ()), ("TLS", ("--ssl-reqd",))):
+                    await memory(what, at(door.port), told, beginning(source))
                 await revoked(door)
                 await idle(door)
             if why := sshd.missing():

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import uvloop
-from bench_transfers import AT_A_TIME, MIB, ROUNDS, SIZE_MIB, Server, Took, at, compare, curl, resident, timed
+from bench_transfers import ROUNDS, SIZE_MIB, Server, Took, at, beginning, compare, curl, memory, random_file, timed
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -83,26 +83,7 @@ async def by_ftp(kind: str, directory: Path, stores: Addresses, source: Path) ->
         for way, args in (("up", ("-T", str(source))), ("down", ("-o", os.devnull))):
             each = {name: partial(curl, server, *told, *args, f"URL/{name}-file") for name, server in servers.items()}
             await compare(f"FTP {kind} {way}", each)
-        small = directory / "small"
-        with source.open("rb") as file:
-            small.write_bytes(file.read(min(64, SIZE_MIB) * MIB))
-        for way in ("up", "down"):
-            await memory(kind, way, [partial(curl, door, *told, *many(way, small, each)) for each in range(AT_A_TIME)])
-
-
-def many(way: str, small: Path, number: int) -> tuple[str, ...]:
-    return ("-T", str(small), f"URL/many{number}") if way == "up" else ("-o", os.devnull, f"URL/many{number}")
-
-
-async def memory(kind: str, way: str, transfers: list[partial[object]]) -> None:
-    """What these take at a time."""
-    before, most = resident(), 0
-    running = [asyncio.ensure_future(each()) for each in transfers]  # type: ignore[arg-type]  # they are coroutines'
-    while not all(each.done() for each in running):
-        await asyncio.sleep(0.02)
-        most = max(most, resident())
-    await asyncio.gather(*running)
-    print(f"{len(transfers)} {kind} {way} at a time: {(most - before) / MIB:.1f} MiB more memory", flush=True)
+        await memory(kind, door, told, beginning(source))
 
 
 async def by_sftp(directory: Path, stores: Addresses, source: Path) -> None:
@@ -150,12 +131,7 @@ async def by_s3(directory: Path, stores: Addresses, source: Path) -> None:
                 through = partial(curl, at(door.port), *args, "URL/file")
                 beside = partial(timed, "curl", "-sSf", *signed, *plain, *args, where)
                 await compare(f"S3 {way}", {"door": through, "SeaweedFS": beside})
-            small = directory / "small"
-            with source.open("rb") as file:
-                small.write_bytes(file.read(min(64, SIZE_MIB) * MIB))
-            for way in ("up", "down"):
-                each = [partial(curl, at(door.port), *many(way, small, number)) for number in range(AT_A_TIME)]
-                await memory("S3", way, each)
+            await memory("S3", at(door.port), (), beginning(source))
         await site.close()
 
 
@@ -163,10 +139,7 @@ async def main(asked: Set[str]) -> None:
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs, {SIZE_MIB} MiB, medians of {ROUNDS}")
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        source = directory / "source"
-        with source.open("wb") as file:
-            for _ in range(SIZE_MIB):
-                file.write(os.urandom(MIB))
+        source = random_file(directory)
         async with AsyncExitStack() as stack:
             stores = await stack.enter_async_context(sample_stores(directory / "sample"))
             for each in (*KINDS, "sftp", "s3"):

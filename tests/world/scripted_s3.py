@@ -10,6 +10,8 @@ from typing import NamedTuple, cast
 
 from multidict import CIMultiDict
 
+from tests.world.scripted import listening
+
 
 class Said(NamedTuple):
     """An answer: a status with headers and a body, or the bytes of one, after which the connection ends.
@@ -92,10 +94,5 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 async def scripted_s3(*said: Said) -> AsyncIterator[ScriptedS3]:
     """Run one."""
     scripted = ScriptedS3(list(said))
-    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-    scripted.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(scripted):
         yield scripted
-    finally:
-        server.close()
-        await scripted.end()

@@ -15,6 +15,8 @@ from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler
 from pyftpdlib.ioloop import IOLoop
 from pyftpdlib.servers import FTPServer
 
+from tests.world.scripted import listening
+
 USER, PASSWORD = "ftp", "correct horse"
 
 
@@ -200,10 +202,5 @@ async def scripted_ftp(
     if "greeting" in answers:
         answers["(greeting)"] = answers.pop("greeting")
     scripted = ScriptedFtp(answers, data)
-    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0, ssl=tls)
-    scripted.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(scripted, tls):
         yield scripted
-    finally:
-        server.close()
-        await scripted.end()

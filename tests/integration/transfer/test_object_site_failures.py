@@ -109,10 +109,25 @@ async def test_what_comes_in_short_blocks_is_kept_in_long_ones() -> None:
         await writing.write(data[100_000:200_000])
         for start in range(200_000, len(data), 7):
             await writing.write(data[start : start + 7])
-        assert len(writing._kept) <= 5  # type: ignore[attr-defined]
+        assert len(writing._kept) <= 5
         await writing.finish()
     [put] = [asked for asked in server.asked if asked.method == "PUT"]
     assert put.body == data
+
+
+async def test_parts_become_longer_so_that_a_long_file_has_no_end_at_ten_thousand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every thousand by the first length; here every second part, by four bytes."""
+    monkeypatch.setattr(object_streams, "PART_BYTES", 4)
+    monkeypatch.setattr(object_streams, "LONGER_EVERY", 2)
+    whole = Said(200, "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>")
+    stored = Said(200, headers=FILE | {"Content-Length": "33"})
+    async with facing(*NEW, BEGUN, *[PUT] * 5, whole, stored) as (server, site):
+        await write(site, bytes(range(33)))
+    parts = [asked.body for asked in server.asked if "partNumber" in asked.target]
+    assert [len(part) for part in parts] == [4, 4, 8, 8, 9]
+    assert b"".join(parts) == bytes(range(33))
 
 
 async def test_an_open_breaker_is_told_once() -> None:

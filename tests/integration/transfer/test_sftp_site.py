@@ -13,7 +13,8 @@ import pytest
 from gateway.demo.stores import Addresses
 from gateway.errors import ConfigurationError
 from gateway.settings import StoreSettings
-from gateway.transfer.sftp_site import BLOCK_BYTES, SftpSite
+from gateway.transfer.sftp_blocks import BLOCK_BYTES
+from gateway.transfer.sftp_site import SftpSite
 from gateway.transfer.site import NameTaken, NoSuchName, SiteElsewhere, SiteSlow, SiteUnavailable
 from gateway.transfer.uploads import Uploads, partial_of
 from tests.world import sshd

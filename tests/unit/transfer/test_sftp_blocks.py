@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from gateway.transfer.sftp_site import AT_A_TIME, BLOCK_BYTES, MOST_AT_A_TIME, _Reading, _Writing
+from gateway.transfer.sftp_blocks import AT_A_TIME, BLOCK_BYTES, MOST_AT_A_TIME, BlockReading, BlockWriting
 from gateway.transfer.site import SiteUnavailable
 
 DATA = bytes(range(251)) * 5_000
 
 
-class Site:
-    async def asked(self, asked: Coroutine[Any, Any, Any]) -> Any:
-        try:
-            return await asked
-        except OSError as error:
-            raise SiteUnavailable("it broke off") from error
+async def asked(asked: Coroutine[Any, Any, Any]) -> Any:
+    """As a site asks."""
+    try:
+        return await asked
+    except OSError as error:
+        raise SiteUnavailable("it broke off") from error
 
 
 class File:
@@ -59,7 +59,7 @@ class File:
 @pytest.mark.parametrize("offset", [0, 7, BLOCK_BYTES, len(DATA), len(DATA) + 5])
 async def test_every_byte_comes_once_however_much_the_server_gives_at_a_time(gives: int, offset: int) -> None:
     file = File(gives)
-    reading = _Reading(Site(), file, offset)  # type: ignore[arg-type]
+    reading = BlockReading(asked, file, offset)
     got = b""
     while data := await reading.read(60_000):
         got += data
@@ -72,7 +72,7 @@ async def test_every_byte_comes_once_however_much_the_server_gives_at_a_time(giv
 async def test_a_server_that_gives_less_is_asked_for_less() -> None:
     """Else most of what it is asked for would be for nothing."""
     file = File(8_192)
-    reading = _Reading(Site(), file, 0)  # type: ignore[arg-type]
+    reading = BlockReading(asked, file, 0)
     while await reading.read(1 << 20):
         pass
     assert file.asked < len(DATA) / 8_192 + AT_A_TIME + MOST_AT_A_TIME + 2
@@ -80,8 +80,12 @@ async def test_a_server_that_gives_less_is_asked_for_less() -> None:
 
 async def test_a_server_that_gives_more_than_it_was_asked_for_is_not_believed() -> None:
     file = File()
-    file.read = lambda size, offset: asyncio.sleep(0, DATA[offset:][: size + 1])  # type: ignore[method-assign]
-    reading = _Reading(Site(), file, 0)  # type: ignore[arg-type]
+
+    async def more(size: int, offset: int) -> bytes:
+        return DATA[offset:][: size + 1]
+
+    file.read = more
+    reading = BlockReading(asked, file, 0)
     with pytest.raises(SiteUnavailable):
         await reading.read(1)
 
@@ -89,7 +93,7 @@ async def test_a_server_that_gives_more_than_it_was_asked_for_is_not_believed() 
 @pytest.mark.parametrize(("takes", "at_most"), [(BLOCK_BYTES, AT_A_TIME), (65_000, 32), (16_384, MOST_AT_A_TIME)])
 async def test_blocks_under_way_are_bounded_and_no_longer_than_the_server_takes(takes: int, at_most: int) -> None:
     file = File()
-    writing = _Writing(Site(), file, 0, takes)  # type: ignore[arg-type]
+    writing = BlockWriting(asked, file, 0, takes)
     for _ in range(3):
         await writing.write(bytes(20 * BLOCK_BYTES))
     await writing.finish()
@@ -102,7 +106,7 @@ async def test_blocks_under_way_are_bounded_and_no_longer_than_the_server_takes(
 async def test_what_stays_of_a_file_ends_where_the_first_byte_is_missing() -> None:
     """Blocks after one that failed may have been written: a part with a hole would be resumed behind it."""
     file = File(fails_at=5 + 2 * BLOCK_BYTES)
-    writing = _Writing(Site(), file, 5)  # type: ignore[arg-type]
+    writing = BlockWriting(asked, file, 5)
     with pytest.raises(SiteUnavailable):
         await writing.write(bytes(20 * BLOCK_BYTES))
     await writing.abandon()
