@@ -33,7 +33,7 @@ from gateway.transfer.site import Site
 from gateway.transfer.sites import site_of
 from tests.world import object_store, sshd
 from tests.world.certificates import Authority
-from tests.world.ftp import Ftp, ftp_world
+from tests.world.ftp import ftp_world
 from tests.world.sftp import OpenSsh, sftp_world
 from tests.world.upstream_ftp import PASSWORD, USER
 from tests.world.vsftpd import CannotRun, vsftpd
@@ -56,7 +56,7 @@ def scheme_of(kind: str) -> str:
 
 
 @asynccontextmanager
-async def before_vsftpd(kind: str, directory: Path, stores: Addresses) -> AsyncIterator[tuple[Ftp, Server, Server]]:
+async def before_vsftpd(kind: str, directory: Path, stores: Addresses) -> AsyncIterator[tuple[Server, Server]]:
     """A door before it; where curl finds the door, and where it finds the server."""
     scheme, settings, _ = KINDS[kind]
     authority = Authority(directory / "upstream")
@@ -65,12 +65,10 @@ async def before_vsftpd(kind: str, directory: Path, stores: Addresses) -> AsyncI
         (server.root / FOLDER).mkdir(parents=True)
         site = site_at(server.url, **({"tls_ca": authority.path} if tls else {}))
         async with ftp_world(directory, stores, site=site, **settings) as door:
-            mine = at(door.port)
-            where = f"{scheme_of(kind)}://127.0.0.1:{server.port}/%2F{server.folder.lstrip('/')}/{FOLDER}"
+            their_folder = f"%2F{server.folder.lstrip('/')}/{FOLDER}"
             yield (
-                door,
-                mine._replace(where=mine.where.replace("ftp:", f"{scheme_of(kind)}:")),
-                Server(where, f"{USER}:{PASSWORD}"),
+                Server(f"{scheme_of(kind)}://127.0.0.1:{door.port}"),
+                Server(f"{scheme_of(kind)}://127.0.0.1:{server.port}/{their_folder}", f"{USER}:{PASSWORD}"),
             )
         await site.close()
 
@@ -78,7 +76,7 @@ async def before_vsftpd(kind: str, directory: Path, stores: Addresses) -> AsyncI
 async def by_ftp(kind: str, directory: Path, stores: Addresses, source: Path) -> None:
     """Up and down by curl, and then so many at a time."""
     told = KINDS[kind][2]
-    async with before_vsftpd(kind, directory, stores) as (_, door, straight):
+    async with before_vsftpd(kind, directory, stores) as (door, straight):
         servers = {"door": door, "vsftpd": straight}
         for way, args in (("up", ("-T", str(source))), ("down", ("-o", os.devnull))):
             each = {name: partial(curl, server, *told, *args, f"URL/{name}-file") for name, server in servers.items()}
