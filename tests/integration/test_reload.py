@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,27 @@ async def test_a_route_that_was_added_is_served(tmp_path: Path, stores: Addresse
         assert site.gateway.authenticator is engine.authenticator
         assert site.gateway.rooms.databases is engine.rooms.databases
         assert [act for act, _ in acts(site)] == ["reload"]
+
+
+async def test_a_reload_takes_the_new_secret_of_a_store(tmp_path: Path, stores: Addresses) -> None:
+    """From the file that its url names; the configuration itself stays as it is."""
+    secret = tmp_path / "url"
+    secret.write_text("ftp://gateway:old@127.0.0.1:1/folder")
+
+    def named(text: str) -> str:
+        store = re.search(r'name = "uploads"\n(url = .*)', text)
+        assert store is not None
+        return text.replace(store[1], f'url = {{ file = "{secret}" }}')
+
+    async with running(tmp_path / "world", stores, reloads=True) as site:
+        await reloaded(site, named)
+        before = site.gateway.engine
+        await reloaded(site, str)
+        assert site.gateway.engine.stores["uploads"] is before.stores["uploads"]
+        secret.write_text("ftp://gateway:new@127.0.0.1:1/folder")
+        await reloaded(site, str)
+        assert site.gateway.engine.gate("uploads").site is not before.gate("uploads").site
+        assert site.gateway.engine.stores["crm"] is before.stores["crm"]
 
 
 async def test_a_changed_file_is_noticed_by_itself(tmp_path: Path, stores: Addresses) -> None:
