@@ -32,11 +32,13 @@ from gateway.feeds import Feeds, Surroundings, open_sink
 from gateway.files import stamp
 from gateway.health import readiness, watch
 from gateway.holders import holders
-from gateway.ledger import Ledger, LedgerReader, administrative
+from gateway.ledger.appender import Ledger
 from gateway.ledger.checkpoints import Checkpoints, LedgerBook
 from gateway.ledger.committing_thread import CommittingThread
+from gateway.ledger.entry import administrative
 from gateway.ledger.notary import Notary
 from gateway.ledger.pseudonyms import BEGIN_ACT, OBJECT, Pseudonyms, require_own
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.signing import SigningKey
 from gateway.notification import Courier, channels
 from gateway.operations import Tidying, notify_systemd

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from gateway.acts.steward import GATEWAY
 from gateway.feeds import Gone
-from gateway.ledger import administrative, sealing
+from gateway.ledger import sealing
+from gateway.ledger.entry import administrative
 from gateway.ledger.moves import OBJECT, described
 from gateway.ledger.sealed import SEAL
 from gateway.ledger.sealer import Sealer

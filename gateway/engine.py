@@ -23,8 +23,9 @@ from gateway.errors import ConfigurationError, LedgerUnavailable, NotFound, Trac
 from gateway.identity import Authenticator, Fetcher
 from gateway.identity.ssh_certificates import UserCa
 from gateway.justification import Ticket, TrackedTickets
-from gateway.ledger import Ledger, LedgerReader, Query
+from gateway.ledger.appender import Ledger
 from gateway.ledger.pseudonyms import Pseudonyms
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.proxy import ExternalAuthorization, HttpDoor, HttpStore, Metrics, Store
 from gateway.proxy.limits import SubjectLimits
 from gateway.proxy.pace import Pace

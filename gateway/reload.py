@@ -16,7 +16,8 @@ from gateway.clock import Clock
 from gateway.engine import Engine, assemble
 from gateway.errors import GatewayError, LedgerUnavailable
 from gateway.identity import Fetcher
-from gateway.ledger import Ledger, administrative
+from gateway.ledger.appender import Ledger
+from gateway.ledger.entry import administrative
 from gateway.proxy import DoorServer, Metrics
 from gateway.settings import Source
 

@@ -10,7 +10,7 @@ from gateway.admission import Admission
 from gateway.checkpoint import Checkpoint
 from gateway.engine import Engine
 from gateway.identity import Authenticator
-from gateway.ledger import Ledger
+from gateway.ledger.appender import Ledger
 from gateway.ledger.checkpoints import Checkpoints
 from gateway.proxy import Metrics
 from gateway.reload import Reloader

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from gateway.justification import Desk, Usage, requests
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.storage import StateStore
 
 log = structlog.get_logger(__name__)

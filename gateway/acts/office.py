@@ -27,7 +27,7 @@ from gateway.catalog.customers import Customer, CustomerPlan, shared_home
 from gateway.clock import Clock
 from gateway.errors import Contradicted, GatewayError, LedgerFull, NotFound, Outdated, StateUnavailable, UsageError
 from gateway.justification import Ticket, owners
-from gateway.ledger import administrative
+from gateway.ledger.entry import administrative
 from gateway.notification import notice
 from gateway.notification.notice import MAX_ITEMS
 from gateway.policy import RoleTable

@@ -25,8 +25,9 @@ from gateway.clock import SECOND_US, Clock, SystemClock, parse_rfc3339
 from gateway.errors import ConfigurationError, LedgerUnavailable, NotFound, StateUnavailable, UsageError
 from gateway.justification import Answer, Ticket, owners
 from gateway.justification.requests import COMMAND_LINE
-from gateway.ledger import LedgerWriter, administrative
+from gateway.ledger.entry import administrative
 from gateway.ledger.pseudonyms import BEGIN_ACT, OBJECT, Pseudonyms, require_own
+from gateway.ledger.writer import LedgerWriter
 from gateway.settings import Settings, load
 from gateway.storage import StateStore
 

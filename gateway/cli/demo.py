@@ -29,7 +29,8 @@ from gateway.demo.tour import STEPS, Outcome, walk
 from gateway.demo.world import PRIYA, World, make_world
 from gateway.errors import UsageError
 from gateway.justification import QUEUE_AT_HOME, Ticket
-from gateway.ledger import LedgerReader, Query, verify
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import verify
 from gateway.settings import Source
 
 DOOR_PORT, CONTROL_PORT, FTP_PORT, SFTP_PORT = 8080, 8081, 2121, 2222

@@ -15,10 +15,12 @@ from gateway.cli.output import tell
 from gateway.cli.values import LINE
 from gateway.errors import UsageError
 from gateway.justification.requests import is_same
-from gateway.ledger import LedgerReader, LedgerWriter, administrative
+from gateway.ledger.entry import administrative
 from gateway.ledger.erasure import Mentions, similar
 from gateway.ledger.personal import ERASE_ACT
 from gateway.ledger.pseudonyms import BEGIN_ACT, OBJECT, Pseudonyms, announced
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.writer import LedgerWriter
 from gateway.letters import is_pseudonym, shown
 
 ELSEWHERE = "the state, tickets' texts, notices, logs, exports and backups may name them still; see docs/ledger.md"

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from gateway.cli.context import Operation, acting, as_json
 from gateway.cli.output import show_many, show_one, tell
 from gateway.errors import GatewayError, NotFound, UsageError
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.settings import FeedSettings
 from gateway.storage import PASSED_OVER, Cursor, FeedCursors
 

@@ -25,8 +25,11 @@ from gateway.cli.ledger_choices import (
     tell_removed,
 )
 from gateway.errors import LedgerUnavailable, UsageError
-from gateway.ledger import EXPORTS, Export, LedgerReader, Query, export_bundle, transparency_page
-from gateway.ledger import prove as make_receipt
+from gateway.ledger import transparency_page
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.exporting import EXPORTS, Export
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.receipt import prove as make_receipt
 from gateway.ledger.transparency import Asked
 from gateway.ledger.transparency import report as transparency_report
 

@@ -35,15 +35,11 @@ from gateway.cli.ledger_choices import (
 from gateway.cli.output import print_fields, print_rows
 from gateway.cli.reindexing import reindex
 from gateway.errors import UsageError
-from gateway.ledger import (
-    LedgerReader,
-    Projection,
-    Query,
-    Report,
-    Trust,
-)
-from gateway.ledger import verify as verify_ledger
+from gateway.ledger.attestation import Trust
 from gateway.ledger.note import Verifier
+from gateway.ledger.reader import LedgerReader, Projection, Query
+from gateway.ledger.verification import Report
+from gateway.ledger.verification import verify as verify_ledger
 from gateway.letters import shown
 
 FOLLOW_INTERVAL_S = 0.5

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from gateway.cli.context import Operation, seconds
 from gateway.clock import SECOND_US, parse_rfc3339
 from gateway.errors import UsageError
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 
 _PROGRESS_EVERY = 1_000
 

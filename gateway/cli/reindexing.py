@@ -10,7 +10,8 @@ import click
 from gateway.cli.context import Operation, acting, as_json
 from gateway.cli.ledger_choices import progress
 from gateway.cli.output import tell
-from gateway.ledger import administrative, reindexing
+from gateway.ledger import reindexing
+from gateway.ledger.entry import administrative
 from gateway.ledger.reindexing import Wrong
 
 

@@ -26,7 +26,8 @@ from gateway.cli.values import LINE, TICKET
 from gateway.clock import rfc3339
 from gateway.errors import NotFound, UsageError
 from gateway.justification import EVERY_CUSTOMER, QUEUE_AT_HOME, Nature, Ticket, TicketEvent, TicketKind
-from gateway.ledger import LedgerReader, Projection, accesses
+from gateway.ledger.accesses import accesses
+from gateway.ledger.reader import LedgerReader, Projection
 
 COLUMNS = ("id", "kind", "severity", "customers", "title", "state", "holder", "opened", "queued_until", "closed")
 REPORT = (

@@ -19,7 +19,7 @@ from gateway.console.views import Snapshot
 from gateway.errors import NotFound
 from gateway.identity import UploadAccount
 from gateway.justification import Usage
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.storage.store import Transaction
 
 Noun = TypeVar("Noun")

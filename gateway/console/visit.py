@@ -10,7 +10,8 @@ from gateway.acts import Actor, Office
 from gateway.console.errand import Tracking
 from gateway.identity import Principal
 from gateway.justification import Ticket, Usage
-from gateway.ledger import LedgerReader, administrative
+from gateway.ledger.entry import administrative
+from gateway.ledger.reader import LedgerReader
 from gateway.masking import masked
 from gateway.ports import AddressResolving
 

@@ -26,7 +26,7 @@ import structlog
 from gateway.errors import FeedUnavailable, GatewayError
 from gateway.feeds.reading import Bunch, Gone, Reading
 from gateway.feeds.sink import Sink
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.notification import Backoff
 from gateway.settings import FeedSettings
 from gateway.storage import FeedCursors

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from gateway.errors import NotFound, UsageError
-from gateway.ledger import LedgerReader
 from gateway.ledger.entry import COLUMNS, decode, derive
+from gateway.ledger.reader import LedgerReader
 
 REMEMBERED_DECISIONS = 4_096
 

@@ -8,7 +8,7 @@ from gateway.errors import FeedUnavailable
 from gateway.feeds.item import Facts, Item, Items
 from gateway.feeds.yielding import yielding
 from gateway.justification import EVERY_CUSTOMER
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import FeedSettings
 
 MAX_BATCH_BYTES = 1024 * 1024

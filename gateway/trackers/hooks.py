@@ -30,7 +30,7 @@ from gateway.clock import SECOND_US, Clock
 from gateway.errors import Contradicted, GatewayError, LedgerUnavailable, Malformed, Unauthenticated, Unavailable
 from gateway.justification import Desk, FieldMapping, TrackedTickets
 from gateway.justification.mapping import words_at
-from gateway.ledger import administrative
+from gateway.ledger.entry import administrative
 from gateway.settings import TrackerSettings
 from gateway.trackers.deliveries import Deliveries, Delivery
 from gateway.trackers.signature import HEADER, JIRA_HEADER, signed_at, signed_by_jira

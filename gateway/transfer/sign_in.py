@@ -21,7 +21,7 @@ from gateway.identity import KeptAccounts, Principal, TransferPass
 from gateway.identity.accounts import PASS, UPLOAD
 from gateway.identity.passwords import HASHER
 from gateway.identity.ssh_certificates import UserCa
-from gateway.ledger import administrative
+from gateway.ledger.entry import administrative
 from gateway.masking import masked
 from gateway.proxy.limits import neighbourhood
 from gateway.storage import StateStore

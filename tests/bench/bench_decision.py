@@ -24,7 +24,7 @@ from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, make_world
 from gateway.identity import Authenticator, Revocations
-from gateway.ledger import Entry, seal
+from gateway.ledger.entry import Entry, seal
 from gateway.ledger.pseudonyms import Pseudonyms
 from gateway.ledger.subject_keys import SubjectKeys
 from gateway.proxy.key_fetcher import KeyFetcher

@@ -14,8 +14,11 @@ import uuid_utils
 import uvloop
 
 from gateway.clock import SystemClock, rfc3339
-from gateway.ledger import Ledger, LedgerReader, leaf_hash, seal, verify
-from gateway.ledger.entry import encode
+from gateway.ledger.appender import Ledger
+from gateway.ledger.entry import encode, seal
+from gateway.ledger.merkle import leaf_hash
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
 
 WRITERS = (1, 8, 64, 256)
 SECONDS = 1.5

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from gateway.ledger import Entry, LedgerFile, LedgerReader, Query, index, schema
+from gateway.ledger import index, schema
+from gateway.ledger.entry import Entry
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader, Query
 from tests.bench.ledgers import entries
 
 ENTRIES = int(os.environ.get("BENCH_ENTRIES", "1000000"))

@@ -13,7 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateway.ledger import LedgerReader, prove, verify
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.receipt import prove
+from gateway.ledger.verification import verify
 from tests.bench.ledgers import build
 
 SIZES = (10_000, 100_000, 1_000_000)

@@ -18,7 +18,9 @@ import uuid_utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.clock import SECOND_US, SystemClock, rfc3339
-from gateway.ledger import Entry, LedgerFile, administrative, schema, seal
+from gateway.ledger import schema
+from gateway.ledger.entry import Entry, administrative, seal
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.keys import ACT, details
 from gateway.ledger.nodes import StoredNodes
 from gateway.ledger.note import Checkpoint, Signer

@@ -16,7 +16,7 @@ from gateway.app import Gateway, build
 from gateway.clock import Clock, SystemClock
 from gateway.demo.stores import Addresses, sample_stores
 from gateway.demo.world import Person, World, make_world
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import Settings, Source
 
 

@@ -18,7 +18,7 @@ from gateway.demo.identity_provider import AUDIENCE, ISSUER
 from gateway.demo.stores import Addresses
 from gateway.demo.world import PRIYA, RAJ, SAM
 from gateway.identity import Revocation, Revoked
-from gateway.ledger import verify
+from gateway.ledger.verification import verify
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
 

@@ -23,12 +23,15 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, make_world
 from gateway.engine import _require_fixed
 from gateway.errors import ConfigurationError, GatewayError, HolderUnavailable, LedgerContradicted
-from gateway.ledger import LedgerReader, LedgerWriter, administrative, verify
+from gateway.ledger.entry import administrative
 from gateway.ledger.evidence import evidence
 from gateway.ledger.keys import private_pem
 from gateway.ledger.notary import size_of
 from gateway.ledger.note import Checkpoint, opened
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.signing import new_signer
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from gateway.settings import HolderSettings, Settings, load
 from tests.integration.conftest import Running, running
 from tests.world.signed import copy_ledger

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import run
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 
 
 def test_what_the_demo_wrote_passes_its_own_examination(

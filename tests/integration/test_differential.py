@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.demo.stores import sample_stores
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import RouteSettings, Settings
 from tests.integration.conftest import Running, running
 

@@ -17,7 +17,9 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import PRIYA, RAJ, make_world
 from gateway.errors import ConfigurationError, Contradicted, Forbidden
 from gateway.justification import AccessRequest, Grant, RequestState, Ticket
-from gateway.ledger import LedgerReader, LedgerWriter, Query, administrative
+from gateway.ledger.entry import administrative
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.writer import LedgerWriter
 from tests.integration.conftest import Running
 from tests.world.clock import FakeClock
 

@@ -23,8 +23,9 @@ from gateway.cli.erasing import erase_subject
 from gateway.demo.stores import Addresses
 from gateway.demo.world import LIAM, MARIA, PRIYA, RAJ, SAM
 from gateway.errors import ConfigurationError
-from gateway.ledger import LedgerReader, verify
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.subject_keys import SubjectKeys
+from gateway.ledger.verification import verify
 from gateway.letters import is_pseudonym
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running

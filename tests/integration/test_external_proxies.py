@@ -24,7 +24,7 @@ import pytest
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import PRIYA, RAJ, SAM, Person
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import ExternalSettings, RouteSettings, Settings, SiteSettings
 from tests.integration.conftest import Running, running
 

@@ -27,7 +27,9 @@ from gateway.cli import run
 from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, World, make_world
-from gateway.ledger import LedgerFile, LedgerReader, Query, seal
+from gateway.ledger.entry import seal
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.storage import FeedCursors
 from tests.integration.conftest import running
 from tests.world.certificates import Authority

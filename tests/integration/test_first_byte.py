@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.demo.stores import Addresses
 from gateway.demo.world import RAJ, SAM, Person
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from tests.integration.conftest import Running, running
 
 PATH = "/conversations/acme/7"

@@ -15,7 +15,8 @@ import pytest
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import Ledger, LedgerReader
+from gateway.ledger.appender import Ledger
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
 

@@ -13,7 +13,8 @@ from gateway.cli import run as command_line
 from gateway.clock import SECOND_US, SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader, Query, Report, verify
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import Report, verify
 from gateway.settings import FeedSettings, Settings
 from tests.integration.conftest import Running, running
 from tests.world.feeds import until

@@ -22,7 +22,8 @@ from aiohttp import web
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader, Query, verify
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import verify
 
 SOAK = float(os.environ.get("SOAK", "0"))
 KILLS = round(1_000 * SOAK) or 50

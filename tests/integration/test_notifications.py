@@ -25,7 +25,7 @@ from gateway.cli import run
 from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import World, make_world
-from gateway.ledger import LedgerWriter
+from gateway.ledger.writer import LedgerWriter
 from gateway.notification import Backoff, Courier, Message, Notice, channels, notice
 from gateway.proxy import WebhookPoster
 from gateway.proxy.webhook import INWARD

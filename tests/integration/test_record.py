@@ -14,7 +14,8 @@ import pytest
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import RAJ, SAM
-from gateway.ledger import LedgerReader, verify
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
 from gateway.settings import RouteSettings, Settings
 from tests.integration.conftest import Running, running
 from tests.integration.test_smuggling import TENANT, head, said

@@ -13,7 +13,7 @@ import pytest
 from gateway import reload
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.policy import default_directory
 from tests.integration.conftest import Running, running
 from tests.integration.test_continuous import endless as endless

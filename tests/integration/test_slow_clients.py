@@ -18,7 +18,7 @@ from aiohttp import web
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running
 

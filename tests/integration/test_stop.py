@@ -16,7 +16,8 @@ import pytest
 
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader, Query, verify
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import verify
 
 CLIENTS = 16
 

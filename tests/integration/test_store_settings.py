@@ -16,7 +16,7 @@ from gateway.catalog.residence import Address
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
 from gateway.errors import ConfigurationError
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import Settings, StoreSettings
 from tests.integration.conftest import running
 from tests.world.certificates import Authority

@@ -16,7 +16,8 @@ import pytest
 from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import RAJ, SAM, make_world
-from gateway.ledger import LedgerWriter, administrative
+from gateway.ledger.entry import administrative
+from gateway.ledger.writer import LedgerWriter
 from tests.world.clock import FakeClock
 
 CALLS = "pwrite64,pwritev,write,writev,sendto,sendmsg,fsync,fdatasync,sync,syncfs,rename,renameat,renameat2,unlink"
@@ -126,9 +127,7 @@ def test_what_is_handed_out_is_on_the_disk(tmp_path: Path, words: tuple[str, ...
 def test_ledger_that_is_whole_is_opened_without_a_write(tmp_path: Path) -> None:
     """Nor a sync: a command that only looks leaves nothing behind."""
     world = World(tmp_path, entries=600)
-    opens = (
-        "from gateway.ledger import LedgerWriter; import sys, pathlib; LedgerWriter(pathlib.Path(sys.argv[1])).close()"
-    )
+    opens = "from gateway.ledger.writer import LedgerWriter; import sys, pathlib; LedgerWriter(pathlib.Path(sys.argv[1])).close()"
     calls = world.trace(sys.executable, "-c", opens, str(world.ledger))
     touched = [call for call in calls if "ledger.db" in call and "-shm" not in call]
     assert [call.split()[1].partition("(")[0] for call in touched] == ["unlink"]  # of the empty log, at the end

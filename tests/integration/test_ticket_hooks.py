@@ -19,7 +19,7 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import LIAM, PRIYA
 from gateway.errors import LedgerUnavailable
 from gateway.justification import AccessRequest, Authorization, Grant, Ticket, TicketKind
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.notification import Notice
 from gateway.settings import Settings, TrackerSettings
 from tests.integration.conftest import Running, running

@@ -16,7 +16,7 @@ from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import make_world
 from gateway.justification import Ticket, TicketKind
-from gateway.ledger import LedgerWriter
+from gateway.ledger.writer import LedgerWriter
 from tests.world.trackers import Served, issue, jira
 
 TABLE = """

@@ -13,7 +13,7 @@ from gateway.acts.tickets import assign_ticket, hand_off_ticket, open_ticket
 from gateway.demo.world import LIAM, PRIYA, RAJ, SAM
 from gateway.errors import Contradicted
 from gateway.justification import QUEUE_AT_HOME, Ticket, TicketKind
-from gateway.ledger import LedgerReader, Query
+from gateway.ledger.reader import LedgerReader, Query
 from tests.story.conftest import SUPPORT_DESK, Story
 
 BY_RAJ = Actor("raj", frozenset({"support"}))

@@ -20,7 +20,7 @@ from gateway.clock import SystemClock
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, World, make_world
 from gateway.identity import Authenticator
-from gateway.ledger import Entry, seal
+from gateway.ledger.entry import Entry, seal
 from gateway.proxy import DoorServer, HttpDoor, Metrics
 from gateway.proxy.limits import SubjectLimits
 from gateway.proxy.server import DoorConnection

@@ -19,8 +19,10 @@ from aiohttp import web
 
 from gateway.clock import SystemClock, rfc3339
 from gateway.feeds import Feeds, Gone, Item, Sink, Surroundings, open_sink
-from gateway.ledger import LedgerFile, LedgerReader, seal
 from gateway.ledger.committing_thread import CommittingThread
+from gateway.ledger.entry import seal
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader
 from gateway.notification import Backoff
 from gateway.settings import FeedSettings
 from gateway.storage import FeedCursors, StateStore

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM, Person
 from gateway.identity import TransferPass
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.settings import DoorsSettings, FtpDoorSettings, Secret, Settings, SftpDoorSettings, SiteSettings
 from tests.integration.conftest import Running, running
 from tests.integration.console.callers import Answered, Api

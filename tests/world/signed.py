@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.ledger import LedgerWriter, administrative
 from gateway.ledger.checkpoints import Voucher
+from gateway.ledger.entry import administrative
 from gateway.ledger.notary import Notary
 from gateway.ledger.signing import SigningKey
+from gateway.ledger.writer import LedgerWriter
 from tests.world.clock import FakeClock
 
 ORIGIN = "gateway.test/ledger"

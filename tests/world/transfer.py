@@ -15,7 +15,7 @@ from gateway.demo.identity_provider import ISSUER
 from gateway.demo.stores import Addresses
 from gateway.errors import Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.transfer.folder_site import FolderSite
 from gateway.transfer.session import Gate
 from gateway.transfer.signing_in import NotSignedIn, SignedIn

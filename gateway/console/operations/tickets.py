@@ -25,7 +25,7 @@ from gateway.console.operation import Answer, Operation
 from gateway.console.views import Snapshot
 from gateway.errors import NotFound
 from gateway.justification import EVERY_CUSTOMER, Ticket, TicketEvent
-from gateway.ledger import LedgerReader, Projection, Query
+from gateway.ledger.reader import LedgerReader, Projection, Query
 
 
 def _list(call: Call) -> Answer:

@@ -15,7 +15,7 @@ from gateway.cli.context import Operation
 from gateway.clock import SystemClock
 from gateway.demo.identity_provider import SampleIdentityProvider
 from gateway.identity import Revocation, Revoked, TransferPass
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from tests.integration.commands.lines import for_people, one, said
 
 Mint = Callable[..., str]

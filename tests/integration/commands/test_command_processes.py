@@ -12,7 +12,7 @@ import pytest
 from gateway.cli.context import Operation
 from gateway.demo.world import PRIYA, SAM
 from gateway.justification import Grant
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from tests.integration.commands.lines import REQUEST, in_a_process, one
 from tests.integration.conftest import Running
 

@@ -9,7 +9,7 @@ from typing import Any
 from multidict import CIMultiDictProxy
 
 from gateway.demo.world import ADA, DANA, LIAM, MARIA, PRIYA, SAM, Person
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from tests.integration.conftest import Running
 
 ANN = Person("ann", "Indianapolis", "10.20.0.11", ("admin",))

@@ -21,7 +21,7 @@ from aiohttp import web
 from gateway import app
 from gateway.demo.stores import Addresses
 from gateway.demo.world import DANA, SAM, Person
-from gateway.ledger import LedgerReader
+from gateway.ledger.reader import LedgerReader
 from gateway.proxy import arrival
 from gateway.settings import Settings
 from tests.integration.conftest import Running, running

@@ -18,7 +18,7 @@ from gateway.clock import SECOND_US
 from gateway.demo.stores import Addresses
 from gateway.demo.world import DANA, PRIYA, RAJ, SAM
 from gateway.identity import Revocation, Revoked, TransferPass
-from gateway.ledger import verify
+from gateway.ledger.verification import verify
 from tests.world.feeds import until
 from tests.world.passes import HOME, INDIA, Doors, pass_world
 

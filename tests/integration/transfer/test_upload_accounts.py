@@ -18,7 +18,8 @@ import pytest
 from gateway.cli import run as command_line
 from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
-from gateway.ledger import LedgerReader, verify
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
 from gateway.settings import DoorsSettings, FtpDoorSettings, Settings, SftpDoorSettings
 from tests.integration.conftest import Running, running
 

@@ -20,8 +20,7 @@ from gateway.clock import SECOND_US
 from gateway.errors import GatewayError, LedgerUnavailable, Malformed, TrackerUnavailable, Unauthenticated, Unavailable
 from gateway.identity import Kind, Principal
 from gateway.justification import Answer, Desk, Grant, Ticket, TicketKind, TrackedTickets
-from gateway.ledger import Entry, encode, seal
-from gateway.ledger.entry import decode
+from gateway.ledger.entry import Entry, decode, encode, seal
 from gateway.location import Location
 from gateway.location.location import Signal, Source
 from gateway.policy import Effect, Facts, Plan, RoleScope, Verdict

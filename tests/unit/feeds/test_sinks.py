@@ -11,7 +11,8 @@ from gateway.feeds import open_sink, require_usable, sinks
 from gateway.feeds.item import entry
 from gateway.feeds.kafka_sink import KafkaSink
 from gateway.feeds.nats_sink import NatsSink
-from gateway.ledger import leaf_hash, seal
+from gateway.ledger.entry import seal
+from gateway.ledger.merkle import leaf_hash
 from tests.world.clock import FakeClock
 from tests.world.feeds import decision, feed
 

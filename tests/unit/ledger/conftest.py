@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ledger import administrative
+from gateway.ledger.entry import administrative
 from tests.unit.ledger.entries import completion, decision, write
 from tests.world.clock import FakeClock
 

@@ -11,7 +11,7 @@ from typing import Any
 import uuid_utils
 
 from gateway.clock import SECOND_US, rfc3339
-from gateway.ledger import LedgerWriter
+from gateway.ledger.writer import LedgerWriter
 from tests.world.clock import NOW_S
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.clock import SECOND_US
-from gateway.ledger import Entry, LedgerWriter, administrative, sealing
+from gateway.ledger import sealing
+from gateway.ledger.entry import Entry, administrative
 from gateway.ledger.sealed import RETAIN, SEAL, Segment
 from gateway.ledger.sealing import Written
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.signed import build, entries
 from tests.world.clock import NOW_S, FakeClock
 

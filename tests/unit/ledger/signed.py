@@ -11,9 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.errors import UsageError
-from gateway.ledger import Entry, Frontier, LedgerFile, administrative, leaf_hash, schema, seal
-from gateway.ledger.entry import COLUMNS, decode, derive
+from gateway.ledger import schema
+from gateway.ledger.entry import COLUMNS, Entry, administrative, decode, derive, seal
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.keys import ACT, details
+from gateway.ledger.merkle import Frontier, leaf_hash
 from gateway.ledger.note import Checkpoint, Signer, Verifier
 from gateway.ledger.proof import LeavesInMemory, root
 from tests.unit.ledger.entries import completion, decision

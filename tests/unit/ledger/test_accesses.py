@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.ledger import LedgerReader, accesses
 from gateway.ledger import reader as module
+from gateway.ledger.accesses import accesses
+from gateway.ledger.reader import LedgerReader
 from tests.unit.ledger.entries import completion, decision, write
 
 

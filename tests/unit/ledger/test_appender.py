@@ -13,9 +13,12 @@ import pytest
 import structlog
 
 from gateway.errors import LedgerFull, LedgerUnavailable, UsageError
-from gateway.ledger import Entry, FreeSpace, Ledger, LedgerFile, LedgerReader, seal, verify
 from gateway.ledger import appender as module
-from gateway.ledger.file import Outcome
+from gateway.ledger.appender import FreeSpace, Ledger
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.file import LedgerFile, Outcome
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import decision
 from tests.world.clock import FakeClock
 

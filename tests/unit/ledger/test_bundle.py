@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable, NotFound, UsageError
-from gateway.ledger import Entry, LedgerReader, bundle, export_bundle
-from gateway.ledger.bundle import Bundle, _path, _tiles
+from gateway.ledger import bundle
+from gateway.ledger.bundle import Bundle, _path, _tiles, export_bundle
+from gateway.ledger.entry import Entry
+from gateway.ledger.reader import LedgerReader
 from tests.unit.ledger.entries import decision, write
 from tests.unit.ledger.signed import FIRST, ROTATION, SECOND, WITNESS, build, checkpoint
 from tests.unit.ledger.signed import whole as whole

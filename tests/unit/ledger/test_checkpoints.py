@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import GatewayError, HolderUnavailable, LedgerContradicted, LedgerUnavailable
-from gateway.ledger import Ledger, checkpoints
+from gateway.ledger import checkpoints
+from gateway.ledger.appender import Ledger
 from gateway.ledger.checkpoints import Checkpoints, LedgerBook
 from gateway.ledger.holding import Vouching
 from gateway.ledger.notary import Notary, size_of

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ledger import LedgerReader, export_bundle, prove
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.receipt import prove
 from tests.unit.ledger.signed import SECOND, build, entries
 
 ROOT = Path(__file__).parents[3]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ledger import FORMATS, LedgerReader, seal
-from gateway.ledger.export import FIELDS
+from gateway.ledger.entry import seal
+from gateway.ledger.export import FIELDS, FORMATS
+from gateway.ledger.reader import LedgerReader
 from tests.unit.ledger.entries import completion, decision
 
 

@@ -15,9 +15,13 @@ from urllib.parse import quote
 import pytest
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import Entry, LedgerFile, LedgerReader, LedgerWriter, seal, verify
 from gateway.ledger import file as module
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.schema import MAX_ROWS
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import decision, tampering, write
 
 

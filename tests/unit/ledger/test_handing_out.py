@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable, NotFound, UsageError
-from gateway.ledger import Entry, LedgerReader, prove
+from gateway.ledger.entry import Entry
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.receipt import prove
 from tests.unit.ledger.entries import tampering
 from tests.unit.ledger.signed import FIRST, KNOWN_WITNESS, STRANGER, checkpoint
 from tests.unit.ledger.signed import signed as signed

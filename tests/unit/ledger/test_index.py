@@ -13,7 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.ledger import LedgerFile, LedgerReader, Query, administrative, schema, seal, verify
+from gateway.ledger import schema
+from gateway.ledger.entry import administrative, seal
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import completion, decision, tampering, write
 from tests.world.clock import FakeClock
 

@@ -19,8 +19,11 @@ from gateway.cli import context, keeping
 from gateway.cli.keeping import hold, retain, seal
 from gateway.clock import SECOND_US
 from gateway.errors import LedgerUnavailable, NotFound, StateUnavailable, UsageError
-from gateway.ledger import LedgerReader, LedgerWriter, retention, verify
+from gateway.ledger import retention
 from gateway.ledger.hold import Hold
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from gateway.storage import StateStore
 from tests.unit.ledger.sealing_world import built, seal_all
 from tests.world.clock import NOW_S, FakeClock

@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.ledger import ledger
 from gateway.errors import LedgerUnavailable, NotFound, UsageError
-from gateway.ledger import LedgerReader, LedgerWriter, Report, administrative
+from gateway.ledger.entry import administrative
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import Report
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import decision, tampering, write
 from tests.world.clock import FakeClock
 

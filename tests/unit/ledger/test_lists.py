@@ -11,19 +11,13 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import (
-    LedgerFile,
-    LedgerReader,
-    LedgerWriter,
-    Query,
-    administrative,
-    index,
-    reindexing,
-    schema,
-    seal,
-    verify,
-)
+from gateway.ledger import index, reindexing, schema
+from gateway.ledger.entry import administrative, seal
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.lists import wrong_lists
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import completion, decision, tampering
 from tests.world.clock import FakeClock
 

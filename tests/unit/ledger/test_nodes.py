@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import Entry, LedgerFile, LedgerReader, proof, schema, seal, verify
+from gateway.ledger import proof, schema
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.nodes import StoredNodes
 from gateway.ledger.proof import LeavesInMemory
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import decision, tampering
 
 SIZE = 1_300

@@ -11,11 +11,12 @@ from pydantic import SecretStr
 
 from gateway.errors import ConfigurationError, LedgerContradicted, LedgerUnavailable, UsageError
 from gateway.files import locked
-from gateway.ledger import LedgerReader, signing
+from gateway.ledger import signing
 from gateway.ledger.evidence import evidence
 from gateway.ledger.keys import private_pem
 from gateway.ledger.notary import size_of
 from gateway.ledger.note import opened
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.signing import SigningKey, new_signer
 from gateway.settings import LedgerSettings, Secret
 from tests.unit.ledger.entries import tampering

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.ledger import Export, LedgerReader, Query, administrative
+from gateway.ledger.entry import administrative
+from gateway.ledger.exporting import Export
 from gateway.ledger.ocsf import lines
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.policy.rules import FORBIDS, PERMITS, REASONS
 from tests.unit.ledger.entries import completion, decision, write
 from tests.world.clock import NOW_S, FakeClock

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.errors import UsageError
-from gateway.ledger import Export, LedgerReader, Query, parquet
+from gateway.ledger import parquet
 from gateway.ledger.export import FIELDS
+from gateway.ledger.exporting import Export
+from gateway.ledger.reader import LedgerReader, Query
 from tests.unit.ledger.entries import completion, decision, write
 
 

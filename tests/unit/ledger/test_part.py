@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable, UsageError
-from gateway.ledger import Export, LedgerReader, Query
 from gateway.ledger.export import Found
+from gateway.ledger.exporting import Export
+from gateway.ledger.reader import LedgerReader, Query
 from tests.unit.ledger.entries import completion, decision, write
 
 QUERY = Query(before=6)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import gateway
 from gateway.identity.claims import RESERVED, RESERVED_PREFIXES
-from gateway.ledger import administrative
+from gateway.ledger.entry import administrative
 from gateway.ledger.personal import (
     ADDRESSES,
     ASKED,

@@ -14,13 +14,17 @@ import pytest
 
 from gateway.clock import SECOND_US
 from gateway.errors import ConfigurationError, LedgerUnavailable
-from gateway.ledger import LedgerReader, LedgerWriter, Query, administrative, export_bundle, retention, verify
 from gateway.ledger import pseudonyms as module
-from gateway.ledger.entry import Entry, decode, seal
+from gateway.ledger import retention
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.entry import Entry, administrative, decode, seal
 from gateway.ledger.erasure import Mentions
 from gateway.ledger.hold import Hold
 from gateway.ledger.pseudonyms import BEGIN_ACT, OBJECT, Pseudonyms, require_own
+from gateway.ledger.reader import LedgerReader, Query
 from gateway.ledger.subject_keys import SubjectKeys
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from gateway.letters import is_pseudonym
 from tests.unit.ledger.entries import decision
 from tests.unit.ledger.sealing_world import built, seal_all
@@ -157,7 +161,7 @@ def test_keys_that_are_gone_or_exchanged_are_an_error(pseudonyms: Pseudonyms, tm
 
 async def test_a_running_ledger_has_pseudonyms_in_acts(path: Path, pseudonyms: Pseudonyms) -> None:
     """And without keys the act is not recorded, so it is not done; what a program does goes on."""
-    from gateway.ledger import Ledger
+    from gateway.ledger.appender import Ledger
 
     async with Ledger.open(path, pseudonyms=pseudonyms) as ledger:
         await ledger.append(act(reason="so it is"))

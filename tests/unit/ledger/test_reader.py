@@ -11,8 +11,9 @@ import pytest
 
 from gateway.clock import SECOND_US
 from gateway.errors import LedgerUnavailable, NotFound
-from gateway.ledger import LedgerReader, Query, administrative
 from gateway.ledger import reader as module
+from gateway.ledger.entry import administrative
+from gateway.ledger.reader import LedgerReader, Query
 from tests.unit.ledger.entries import decision, tampering, write
 from tests.world.clock import NOW_S, FakeClock
 

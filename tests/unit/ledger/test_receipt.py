@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable, NotFound
-from gateway.ledger import Entry, LedgerReader, Receipt, prove
+from gateway.ledger.entry import Entry
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.receipt import Receipt, prove
 from tests.unit.ledger.entries import decision, tampering, write
 from tests.unit.ledger.signed import FIRST, SECOND, STRANGER, checkpoint
 from tests.unit.ledger.signed import whole as whole

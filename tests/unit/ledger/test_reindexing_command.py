@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.cli.reindexing import reindex
-from gateway.ledger import verify
+from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import tampering
 from tests.unit.ledger.test_keeping_command import Operation, last, lines, run
 from tests.unit.ledger.test_keeping_command import operation as operation

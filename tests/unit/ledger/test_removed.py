@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.clock import SECOND_US, rfc3339
-from gateway.ledger import LedgerReader, LedgerWriter, retention, seal, transparency_page
+from gateway.ledger import retention, transparency_page
+from gateway.ledger.entry import seal
 from gateway.ledger.note import Checkpoint
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.transparency import Asked, report
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import decision
 from tests.unit.ledger.sealing_world import built, removed_entry, seal_all
 from tests.unit.ledger.signed import FIRST, ROTATION, SECOND, key_entry

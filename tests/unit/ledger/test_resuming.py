@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import LedgerUnavailable, UsageError
-from gateway.ledger import Entry, LedgerFile, Report, Trust, seal, verify
+from gateway.ledger.attestation import Trust
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.rereading import STRETCH
+from gateway.ledger.verification import Report, verify
 from tests.unit.ledger.entries import decision, tampering, write
 from tests.unit.ledger.signed import checkpoint
 from tests.unit.ledger.signed import signed as signed

@@ -13,29 +13,21 @@ import pytest
 
 from gateway.clock import SECOND_US
 from gateway.errors import LedgerUnavailable, NotFound
-from gateway.ledger import (
-    Entry,
-    LedgerReader,
-    LedgerWriter,
-    Query,
-    Report,
-    administrative,
-    export_bundle,
-    leaf_hash,
-    prove,
-    retention,
-    schema,
-    seal,
-    verify,
-)
+from gateway.ledger import retention, schema
 from gateway.ledger.attestation import Trust
-from gateway.ledger.entry import derive
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.entry import Entry, administrative, derive, seal
 from gateway.ledger.evidence import evidence
 from gateway.ledger.file import connect
 from gateway.ledger.hold import Hold
+from gateway.ledger.merkle import leaf_hash
 from gateway.ledger.note import Checkpoint, split
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.receipt import prove
 from gateway.ledger.retention import Due
 from gateway.ledger.sealed import Sealed, Segment
+from gateway.ledger.verification import Report, verify
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import completion, decision, tampering, write
 from tests.unit.ledger.sealing_world import LATER_US, Stopped, built, removed_entry, seal_all
 from tests.unit.ledger.signed import FIRST, ORIGIN, ROTATION, SECOND, SIZES, checkpoint, entries, key_entry

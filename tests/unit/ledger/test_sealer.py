@@ -15,11 +15,13 @@ from structlog.testing import capture_logs
 from gateway.clock import SECOND_US, parse_rfc3339
 from gateway.errors import LedgerUnavailable
 from gateway.files import locked
-from gateway.ledger import LedgerWriter, sealing, verify
+from gateway.ledger import sealing
 from gateway.ledger.file import connect
 from gateway.ledger.sealed import Sealed
 from gateway.ledger.sealer import EVERY_S, RETRY_S, Sealer, month_of
 from gateway.ledger.sealing import Written
+from gateway.ledger.verification import verify
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.sealing_world import built, sealed_entry
 from tests.world.clock import FakeClock
 

@@ -18,24 +18,18 @@ import pytest
 
 from gateway.errors import LedgerUnavailable
 from gateway.files import locked
-from gateway.ledger import (
-    Entry,
-    LedgerFile,
-    LedgerReader,
-    LedgerWriter,
-    Query,
-    Report,
-    export_bundle,
-    prove,
-    seal,
-    sealing,
-    segment,
-    verify,
-)
+from gateway.ledger import sealing, segment
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.entry import Entry, seal
 from gateway.ledger.evidence import evidence
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.note import Checkpoint, split
+from gateway.ledger.reader import LedgerReader, Query
+from gateway.ledger.receipt import prove
 from gateway.ledger.sealing import SealingElsewhere
 from gateway.ledger.segment import SegmentDamaged, SegmentFile
+from gateway.ledger.verification import Report, verify
+from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import decision, tampering
 from tests.unit.ledger.sealing_world import LATER_US, Stopped, built, seal_all, sealed_entry
 from tests.unit.ledger.signed import ORIGIN, SIZES

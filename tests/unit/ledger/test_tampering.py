@@ -25,7 +25,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.ledger import Entry, LedgerReader, Report, Trust, export_bundle, leaf_hash, seal, verify
+from gateway.ledger.attestation import Trust
+from gateway.ledger.bundle import export_bundle
+from gateway.ledger.entry import Entry, seal
+from gateway.ledger.merkle import leaf_hash
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import Report, verify
 from tests.unit.ledger.entries import completion, decision, tampering
 from tests.unit.ledger.signed import (
     FIRST,

@@ -19,8 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.clock import SECOND_US
-from gateway.ledger import LedgerFile, LedgerReader, transparency_page
+from gateway.ledger import transparency_page
+from gateway.ledger.file import LedgerFile
 from gateway.ledger.note import Checkpoint, Signer
+from gateway.ledger.reader import LedgerReader
 from gateway.ledger.transparency import NO_CHECKPOINT, NOT_YET, Asked, report
 from tests.unit.ledger.entries import completion, decision, write
 from tests.unit.ledger.test_ocsf import FULL

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import LedgerUnavailable
-from gateway.ledger import Frontier, Report, leaf_hash, verify
-from gateway.ledger.verification import MAX_PROBLEMS
+from gateway.ledger.merkle import Frontier, leaf_hash
+from gateway.ledger.verification import MAX_PROBLEMS, Report, verify
 from tests.unit.ledger.entries import completion, decision, tampering, write
 
 
