@@ -34,12 +34,12 @@ from gateway.health import readiness, watch
 from gateway.holders import holders
 from gateway.ledger.appender import Ledger
 from gateway.ledger.checkpoints import Checkpoints, LedgerBook
-from gateway.ledger.committing_thread import CommittingThread
 from gateway.ledger.entry import administrative
 from gateway.ledger.notary import Notary
 from gateway.ledger.pseudonyms import BEGIN_ACT, OBJECT, Pseudonyms, require_own
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.signing import SigningKey
+from gateway.ledger.working_thread import WorkingThread
 from gateway.notification import Courier, channels
 from gateway.operations import Tidying, notify_systemd
 from gateway.proxy import (
@@ -304,7 +304,7 @@ def _courier(gateway: Gateway, poster: WebhookPoster) -> Courier:
 def _feeds(stack: contextlib.AsyncExitStack, gateway: Gateway) -> Feeds:
     """Takes the ledger's entries to the feeds of the configuration that is in force."""
     rooms, ledger = gateway.rooms, gateway.ledger
-    thread = CommittingThread(asyncio.get_running_loop(), "feeds")
+    thread = WorkingThread(asyncio.get_running_loop(), "feeds")
     stack.callback(thread.stop)
     path = rooms.settings.ledger.path
     files = (path, path.with_name(f"{path.name}-wal"))

@@ -27,6 +27,11 @@ def watch(gateway: Gateway) -> None:
     """Have the gauges read, whenever somebody asks for the metrics."""
     gauge = gateway.metrics.watch
     gauge("residency_ledger_healthy", "1 while decisions can be recorded.", lambda: float(not gateway.ledger.problem))
+    gauge(
+        "residency_ledger_committers_lost",
+        "Processes that wrote the ledger and ended since the start.",
+        lambda: float(gateway.ledger.committers_lost),
+    )
     checkpoints = gateway.checkpoints
     gauge("residency_checkpoint_age_seconds", "Since the ledger was last signed.", lambda: checkpoints.age_s)
     gauge("residency_checkpoint_size", "Entries that the last checkpoint is over.", lambda: float(checkpoints.size))

@@ -1,4 +1,4 @@
-"""Appending from an event loop: many wait, one thread commits, one sync serves all that waited.
+"""Appending from an event loop: many wait, one process commits, one sync serves all that waited.
 
 Invariants: a batch is whatever came while the last one was being synced, so nobody waits for a timer; what nobody waits
 for (a completion) begins no batch of its own: it rides with the next, or goes after :data:`RIDE_S`, and is handed in
@@ -6,77 +6,32 @@ once more when its batch failed; entries are committed in the order in which the
 queued is committed even if whoever waits for it is cancelled; the queue is bounded; a waiter is told a sequence only
 once its entry is durable, and is told *something* within the commit timeout.
 
-Everything but the file belongs to the loop's thread; the file belongs to the committing thread.
+The file belongs to a process of its own; see :mod:`gateway.ledger.committing`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import structlog
 
-from gateway.clock import Clock, SystemClock
 from gateway.errors import LedgerFull, LedgerUnavailable
-from gateway.ledger.committing_thread import CommittingThread
+from gateway.ledger.committer import Written
+from gateway.ledger.committing import Committing
 from gateway.ledger.entry import Entry, seal
-from gateway.ledger.file import LedgerFile, Outcome
+from gateway.ledger.file import Outcome
 from gateway.ledger.pseudonyms import Pseudonyms
 
 log = structlog.get_logger(__name__)
 
 PROBE_S = 1.0
 RIDE_S = 0.02
-SPACE_CHECK_S = 1.0
-
-Answer = TypeVar("Answer")
-Result = tuple[str, list[Outcome]]
-"""Of a batch: the problem with space, if any, and what became of each."""
-
-
-class FreeSpace:
-    """Whether there is room for permits. Asked by the committing thread; looks at most every second.
-
-    Args:
-        path: the ledger.
-        minimum_bytes: below this, what is left is for denials and administrative entries.
-        measure: bytes free where a path lies; tests give their own.
-    """
-
-    def __init__(
-        self, path: Path, *, minimum_bytes: int, clock: Clock, measure: Callable[[Path], int] | None = None
-    ) -> None:
-        self._directory = path.parent
-        self._minimum_bytes = minimum_bytes
-        self._clock = clock
-        self._measure = measure or _free_bytes
-        self._next_s = float("-inf")
-        self._problem = ""
-
-    def problem(self) -> str:
-        """Why permits are refused now, or ""."""
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._next_s:
-            self._next_s = now_s + SPACE_CHECK_S
-            self._problem = self._look()
-        return self._problem
-
-    def _look(self) -> str:
-        try:
-            free = self._measure(self._directory)
-        except OSError as error:
-            return f"the space left for the ledger cannot be told ({error.strerror}); no permit is recorded"
-        if free >= self._minimum_bytes:
-            return ""
-        return f"the ledger's disk has {free} bytes left, and permits need {self._minimum_bytes}; make room"
 
 
 class _Waiting(NamedTuple):
@@ -91,8 +46,7 @@ class Ledger:
     """The ledger of a running gateway; see :meth:`open`. Every method is for the loop's thread.
 
     Args:
-        file: opened, used and closed in a thread of its own.
-        space: asked before each batch.
+        committing: writes what is handed in.
         queue_entries: how many entries may be waiting or under way.
         commit_timeout_s: when waiters are told that a commit takes too long.
         pseudonyms: take the place of names in administrative acts; decisions come with theirs.
@@ -100,20 +54,17 @@ class Ledger:
 
     def __init__(
         self,
-        file: LedgerFile,
-        space: FreeSpace,
+        committing: Committing,
         *,
         queue_entries: int,
         commit_timeout_s: float,
         pseudonyms: Pseudonyms | None = None,
     ) -> None:
         self.pseudonyms = pseudonyms
-        self._file = file
-        self._space = space
+        self._committing = committing
         self._queue_entries = queue_entries
         self._commit_timeout_s = commit_timeout_s
         self._loop = asyncio.get_running_loop()
-        self._thread = CommittingThread(self._loop)
         self._waiting: deque[_Waiting] = deque()
         self._batch: Sequence[_Waiting] = ()
         self._begun = False  # a batch is under way, or about to be
@@ -134,7 +85,6 @@ class Ledger:
         queue_entries: int = 8_192,
         commit_timeout_s: float = 5.0,
         minimum_free_bytes: int = 64 * 1024 * 1024,
-        clock: Clock | None = None,
         pseudonyms: Pseudonyms | None = None,
     ) -> AsyncIterator[Ledger]:
         """The ledger at a path, as long as the context lasts; at its end everything that waits is committed.
@@ -142,10 +92,8 @@ class Ledger:
         Raises:
             LedgerUnavailable: it cannot be opened.
         """
-        space = FreeSpace(path, minimum_bytes=minimum_free_bytes, clock=clock or SystemClock())
         ledger = cls(
-            LedgerFile(path),
-            space,
+            Committing.in_process(path, minimum_free_bytes=minimum_free_bytes),
             queue_entries=queue_entries,
             commit_timeout_s=commit_timeout_s,
             pseudonyms=pseudonyms,
@@ -162,11 +110,7 @@ class Ledger:
         Raises:
             LedgerUnavailable: it cannot be opened.
         """
-        try:
-            await self._thread.call(self._file.open)
-        except BaseException:
-            self._thread.stop()
-            raise
+        await self._committing.open()
 
     @property
     def problem(self) -> str:
@@ -228,8 +172,7 @@ class Ledger:
         self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed))
         self._awaited = True
         if not self._begun:
-            self._begun = True
-            self._loop.call_soon(self._begin)  # so that all of this turn of the loop share the batch
+            self._begin_soon()
         return future
 
     def submit(self, entry: Mapping[str, object] | Entry) -> None:
@@ -244,19 +187,25 @@ class Ledger:
     @property
     def size(self) -> int:
         """How many entries there were after the last batch."""
-        return self._file.size
+        return self._committing.size
+
+    @property
+    def committers_lost(self) -> int:
+        """How many processes that wrote it have ended and were not to."""
+        return self._committing.lost
 
     async def head(self) -> tuple[int, bytes]:
         """Size and root of the tree over all that is durable; see :meth:`LedgerFile.head`."""
-        return await self._between_batches(self._file.head)
+        size, root = await self._between_batches("head")
+        return size, root
 
     async def keep_checkpoint(self, size: int, note: str) -> None:
         """See :meth:`LedgerFile.keep_checkpoint`."""
-        await self._between_batches(partial(self._file.keep_checkpoint, size, note))
+        await self._between_batches("keep_checkpoint", size, note)
 
     async def keep_cosignature(self, size: int, name: str, line: str) -> None:
         """See :meth:`LedgerFile.keep_cosignature`."""
-        await self._between_batches(partial(self._file.keep_cosignature, size, name, line))
+        await self._between_batches("keep_cosignature", size, name, line)
 
     async def flush(self) -> None:
         """Commit all that waits, also what nobody waits for; give up when that takes longer than two commits may."""
@@ -268,12 +217,12 @@ class Ledger:
                     self._drained = self._loop.create_future()
                     await self._drained
 
-    async def _between_batches(self, job: Callable[[], Answer]) -> Answer:
+    async def _between_batches(self, act: str, *arguments: Any) -> Any:
         if self._closed:
             raise LedgerUnavailable("the ledger is closed")
         try:
             async with asyncio.timeout(2 * self._commit_timeout_s):
-                return await self._thread.call(job)
+                return await self._committing.call(act, *arguments)
         except TimeoutError as error:
             raise LedgerUnavailable("the ledger does not answer; check the disk") from error
 
@@ -287,11 +236,8 @@ class Ledger:
             done, _ = await asyncio.wait([self._drained], timeout=2 * self._commit_timeout_s)
             if not done:
                 log.error("ledger_left_hanging", entries=len(self._waiting) + len(self._batch))
-                self._thread.stop()
-                return
         self._stop_timer()
-        await self._thread.call(self._file.close)
-        self._thread.stop()
+        await self._committing.close(within_s=0 if self._begun else 2 * self._commit_timeout_s)
 
     def _sealed(self, entry: Mapping[str, object] | Entry) -> Entry:
         if self._closed:
@@ -312,6 +258,11 @@ class Ledger:
         if self._waiting and not self._begun:
             self._begin()
 
+    def _begin_soon(self) -> None:
+        """Begin in the next turn of the loop: what is judged in this one and before it shares the batch."""
+        self._begun = True
+        self._loop.call_soon(self._begin)
+
     def _begin(self) -> None:
         """Start on all that waits; on nothing, it is a probe of whether the ledger can be written again."""
         self._begun, self._awaited = True, False
@@ -319,40 +270,24 @@ class Ledger:
         self._waiting.clear()
         self._stop_timer()
         self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
-        self._thread.run(partial(self._commit, self._batch), self._settle, then=self._file.tidy)
-        time.sleep(0)  # the thread gets the interpreter now, else not before this turn of the loop is over
+        self._committing.commit([(permit, *entry) for entry, permit, *_ in self._batch], self._settle)
 
-    def _commit(self, batch: Sequence[_Waiting]) -> Result:
-        """In the committing thread: the problem with space, if any, and what became of each."""
-        low = self._space.problem()
-        written = iter(self._file.commit([waiting.entry for waiting in batch if not (low and waiting.permit)]))
-        return low, [LedgerFull(low) if low and waiting.permit else next(written) for waiting in batch]
-
-    def _settle(self, result: Result | BaseException) -> None:
-        """The batch is through. The next one goes to the disk before the waiters of this one are told."""
+    def _settle(self, result: Written | LedgerUnavailable) -> None:
+        """The batch is through: all of it, or nothing that is known."""
         batch, self._batch, self._stalled = self._batch, (), False
-        if not isinstance(result, BaseException):
-            result = self._in_place(result)
-        if isinstance(result, BaseException):
-            problem = str(result) if isinstance(result, LedgerUnavailable) else f"the ledger: {result!r}"
-            outcomes: Sequence[Outcome] = [LedgerUnavailable(problem) for _ in batch]
+        self._stop_timer()
+        if isinstance(result, LedgerUnavailable):
+            problem = str(result)
+            outcomes: list[Outcome] = [LedgerUnavailable(problem) for _ in batch]
         else:
-            problem, outcomes = result
+            problem, written = result
+            outcomes = [_outcome(each, problem) for each in written]
         self._note(problem, len(batch))
         self._hand_in_again(batch, outcomes)
         self._go_on()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future:
                 _tell(waiting.future, outcome, waiting.unclaimed)
-
-    def _in_place(self, result: Result) -> Result | LedgerUnavailable:
-        """The result, if the file still is where it was. Looked up here: in the thread it would cost two more waits for
-        the interpreter, while whoever waits for the batch waits too."""
-        try:
-            self._file.require_in_place()
-        except LedgerUnavailable as error:
-            return error
-        return result
 
     def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         """What failed and nobody waits for, before all that came since; its id keeps it from standing there twice."""
@@ -368,14 +303,13 @@ class Ledger:
 
     def _go_on(self) -> None:
         if self._awaited or (self._closed and self._waiting):
-            self._begin()
+            self._begin_soon()
             return
         self._begun = False
-        self._stop_timer()
         if self._drained and not self._drained.done():
             self._drained.set_result(None)
         elif self._problem:
-            if not self._file.failure:
+            if not self._committing.failure:
                 self._timer = self._loop.call_later(PROBE_S, self._probe)  # what waits rides with it
         elif self._waiting:
             self._let_ride()
@@ -405,6 +339,12 @@ class Ledger:
         self._problem = problem
 
 
+def _outcome(written: int | str | None, problem: str) -> Outcome:
+    if isinstance(written, int):
+        return written
+    return LedgerFull(problem) if written is None else LedgerUnavailable(written)
+
+
 def _tell(future: asyncio.Future[int], outcome: Outcome, unclaimed: Callable[[], object] | None = None) -> None:
     if future.done():  # cancelled, or told that it took too long
         if isinstance(outcome, int):
@@ -422,8 +362,3 @@ def _leave_unclaimed(unclaimed: Callable[[], object] | None) -> None:
     if unclaimed:
         with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
             unclaimed()
-
-
-def _free_bytes(directory: Path) -> int:
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize

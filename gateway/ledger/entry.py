@@ -55,17 +55,20 @@ class Entry(NamedTuple):
 
     Attributes:
         body: the canonical bytes.
-        leaf_hash: of these bytes.
         columns: what the index holds of it; see :data:`COLUMNS`.
     """
 
     body: bytes
-    leaf_hash: bytes
     columns: Columns
 
     @property
     def id(self) -> str:
         return self.columns[2]
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """Of the body, hashed whenever it is asked for: by whoever writes, and not by whoever waits for that."""
+        return leaf_hash(self.body)
 
 
 def seal(fields: Mapping[str, object]) -> Entry:
@@ -76,7 +79,7 @@ def seal(fields: Mapping[str, object]) -> Entry:
     """
     body = encode(fields)
     require_head(fields)
-    return Entry(body, leaf_hash(body), derive(fields))
+    return Entry(body, derive(fields))
 
 
 class Template:
@@ -120,7 +123,7 @@ class Template:
             body = self._body % tuple([orjson.dumps(value, None, _OPTIONS) for value in values])
         except TypeError as error:
             raise _not_canonical(error) from error
-        return Entry(_within_bounds(body), leaf_hash(body), self._columns(self._constant + values))
+        return Entry(_within_bounds(body), self._columns(self._constant + values))
 
 
 def _literal(name: str, value: object, varies: bool) -> bytes:

@@ -21,6 +21,9 @@ synced, nobody told yet           the batch                               it sta
 before the index caught up        entries without a row in the index      opening gives them one
 the index caught up, not synced   the same, or all of the rows            the same; it is synced with the next batch
 while the log is moved            some pages moved, the log whole         they are moved again
+of the committer alone            any of these                            the next one opens the same file, no
+                                                                          shorter than it was seen, or none
+of its gateway alone              nothing: it ends the batch, and closes  the same
 ================================  ======================================  =========================================
 """
 
@@ -101,20 +104,31 @@ class LedgerFile:
         self._wal = path.with_name(path.name + "-wal")
         self._wal_identity: Identity | None = None
         self._tree = Frontier()  # as this process last saw it
+        self._least = 0  # entries that another process saw before
         self._unindexed: dict[int, Columns] = {}
         self._tiles: dict[tuple[int, int], bytes] = {}  # full, and not yet stored
         self._unmoved_pages = 0
 
-    def open(self) -> None:
+    def open(self, opened: Identity | None = None, size: int = 0) -> Identity | None:
         """Open the ledger, or begin one.
+
+        Args:
+            opened: the file that it has to be, if another process had it open before this one.
+            size: how many entries that one had seen in it.
+
+        Returns:
+            Which file it is.
 
         Raises:
             LedgerUnavailable: it cannot be opened, made or written, or is no ledger.
         """
+        self._identity, self._least = opened, size
         with self._translated():
-            self._make_if_missing()
-            self._identity = identity(self.path)
+            if opened is None:
+                self._make_if_missing()
+                self._identity = identity(self.path)
             self._index(self._reconnect())
+        return self._identity
 
     def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
         """Write entries in one transaction and sync it. An empty batch writes and syncs the head: a probe.
@@ -296,8 +310,8 @@ class LedgerFile:
     def _read_tree(self, connection: sqlite3.Connection) -> Frontier:
         """The tree as the head has it: another process may have appended since."""
         size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or (0, b"", b"", 0)
-        if size < self._tree.size:
-            was = self._tree.size
+        was = max(self._tree.size, self._least)
+        if size < was:
             raise self._give_up(f"it went back from {was} entries to {size}; put the newer one back and restart")
         try:
             tree = Frontier.from_bytes(size, hashes)
@@ -428,8 +442,9 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _append(connection: sqlite3.Connection, tree: Frontier, entries: Sequence[Entry]) -> Frontier:
     """Write entries upon a tree; the tree with them."""
-    extended = tree.extended(entry.leaf_hash for entry in entries)
-    connection.execute(*schema.append(entries, tree, extended))
+    leaves = [entry.leaf_hash for entry in entries]
+    extended = tree.extended(leaves)
+    connection.execute(*schema.append(entries, leaves, tree, extended))
     return extended
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.errors import Unavailable
-from gateway.ledger.committing_thread import CommittingThread
+from gateway.ledger.working_thread import WorkingThread
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ class OwnThread:
         self._name = name
         self._unavailable = busy
         self._timeout_s = timeout_s
-        self._thread: CommittingThread | None = None
+        self._thread: WorkingThread | None = None
         self._busy = False
 
     async def do(self, job: Callable[[], Result]) -> Result:
@@ -38,7 +38,7 @@ class OwnThread:
         """
         if self._busy:
             raise self._unavailable("what was begun before has not ended; check the disk, mount or network behind it")
-        self._thread = self._thread or CommittingThread(asyncio.get_running_loop(), self._name)
+        self._thread = self._thread or WorkingThread(asyncio.get_running_loop(), self._name)
         self._busy = True
         async with asyncio.timeout(self._timeout_s):
             return await self._thread.call(lambda: self._done(job))

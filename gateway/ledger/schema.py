@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from gateway.ledger.entry import COLUMNS, Entry
@@ -172,16 +173,19 @@ def insert(table: str, columns: int, rows: int) -> str:
     return f"INSERT INTO {table} VALUES {values}"  # noqa: S608  the names are the ones above
 
 
-def append(entries: Sequence[Entry], before: Frontier, after: Frontier) -> tuple[str, list[Any]]:
+def append(
+    entries: Sequence[Entry], leaves: Sequence[bytes], before: Frontier, after: Frontier
+) -> tuple[str, list[Any]]:
     """The one statement that adds entries to a tree and sets its head, with its parameters.
 
     Args:
         entries: at least one and at most :data:`MAX_ROWS`.
+        leaves: their leaf hashes.
         before, after: the tree without and with them.
     """
     values: list[Any] = []
-    for sequence, (body, leaf_hash, columns) in enumerate(entries, before.size):
-        values += sequence, columns[2], leaf_hash, body
+    for sequence, (body, columns), leaf in zip(count(before.size), entries, leaves, strict=False):
+        values += sequence, columns[2], leaf, body
     values += before.root(), after.root(), after.to_bytes()
     return _append(len(entries)), values
 

@@ -17,6 +17,7 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 
@@ -27,6 +28,7 @@ from gateway.ledger.verification import verify
 
 SOAK = float(os.environ.get("SOAK", "0"))
 KILLS = round(1_000 * SOAK) or 50
+COMMITTERS = round(100 * SOAK) or 5
 CLIENTS, LONGEST_S = 16, 0.4
 
 pytestmark = pytest.mark.timeout(300 + round(3_600 * SOAK))
@@ -38,6 +40,7 @@ class Seen:
 
     decisions: set[str] = field(default_factory=set)
     answered: set[str] = field(default_factory=set)
+    unrecorded: int = 0
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.decisions.add(request.headers["Residency-Decision"])
@@ -57,28 +60,51 @@ async def kennel(directory: Path, addresses: Addresses) -> AsyncIterator[subproc
     process.wait(10)
 
 
-async def killed_once(process: subprocess.Popen[str], seen: Seen, after_s: float) -> None:
-    """Start a gateway, ask it without a pause, and kill it."""
+async def started(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """A gateway: its process, its address, and an analyst's token."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("again\n")
     process.stdin.flush()
     pid, url, token = (await asyncio.to_thread(process.stdout.readline)).split()
+    return int(pid), url, token
+
+
+async def is_gone(process: subprocess.Popen[str]) -> bool:
+    """Whether the gateway has ended, once it has."""
+    assert process.stdout is not None
+    return await asyncio.to_thread(process.stdout.readline) == "gone\n"
+
+
+@asynccontextmanager
+async def clients(url: str, token: str, seen: Seen) -> AsyncIterator[None]:
+    """Some that ask without a pause, until the gateway is gone."""
     headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": SAM.address}
     async with aiohttp.ClientSession(headers=headers) as client:
         asking = [asyncio.ensure_future(ask(client, url, seen)) for _ in range(CLIENTS)]
-        await asyncio.sleep(after_s)
-        os.kill(int(pid), signal.SIGKILL)
+        yield
         await asyncio.gather(*asking)
-    assert await asyncio.to_thread(process.stdout.readline) == "gone\n"
 
 
 async def ask(client: aiohttp.ClientSession, url: str, seen: Seen) -> None:
     with suppress(aiohttp.ClientError, ConnectionError):
         while True:
             async with client.get(f"{url}/conversations/acme/7") as response:
-                seen.answered.add(response.headers["Residency-Decision"])
+                if response.status == 503:
+                    seen.unrecorded += 1
+                else:
+                    seen.answered.add(response.headers["Residency-Decision"])
                 await response.read()
+
+
+@asynccontextmanager
+async def store(seen: Seen, stores: Addresses) -> AsyncIterator[Addresses]:
+    """The addresses of the stores, of which one notes what it is asked under."""
+    runner = web.ServerRunner(web.Server(seen.answer, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield replace(stores, conversations=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
 
 
 async def test_what_a_store_saw_is_on_record_however_often_the_gateway_is_killed(
@@ -86,23 +112,56 @@ async def test_what_a_store_saw_is_on_record_however_often_the_gateway_is_killed
 ) -> None:
     """And so is what a client was told; the tree over it all is whole, and grows on after each start."""
     seen = Seen()
-    runner = web.ServerRunner(web.Server(seen.answer, access_log=None))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    addresses = replace(stores, conversations=f"http://127.0.0.1:{runner.addresses[0][1]}")
     chance = random.Random(os.environ.get("SEED", "7"))
-    async with kennel(tmp_path / "world", addresses) as process:
+    async with store(seen, stores) as addresses, kennel(tmp_path / "world", addresses) as process:
         for _ in range(KILLS):
-            await killed_once(process, seen, chance.uniform(0.0, LONGEST_S))
-    await runner.cleanup()
-    ledger = tmp_path / "world" / "state" / "ledger.db"
+            pid, url, token = await started(process)
+            async with clients(url, token, seen):
+                await asyncio.sleep(chance.uniform(0.0, LONGEST_S))
+                os.kill(pid, signal.SIGKILL)
+            assert await is_gone(process)
+    starts = on_record(tmp_path / "world" / "state" / "ledger.db", seen)
+    print(f"{KILLS} kills, {len(seen.decisions)} requests at the store")
+    assert starts == KILLS
+    assert len(seen.decisions) > KILLS
+
+
+async def until_answered(seen: Seen) -> None:
+    """Until clients are served again."""
+    before = len(seen.answered)
+    async with asyncio.timeout(20):
+        while len(seen.answered) < before + 2 * CLIENTS:  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_store_saw_is_on_record_however_often_the_committer_is_killed(
+    tmp_path: Path, stores: Addresses
+) -> None:
+    """The gateway goes on with another, which it starts for the next request; meanwhile no byte passes."""
+    seen = Seen()
+    chance = random.Random(os.environ.get("SEED", "7"))
+    async with store(seen, stores) as addresses, kennel(tmp_path / "world", addresses) as process:
+        pid, url, token = await started(process)
+        gateway = psutil.Process(pid)
+        async with clients(url, token, seen):
+            for _ in range(COMMITTERS):
+                await asyncio.sleep(chance.uniform(0.0, LONGEST_S))
+                [committer] = gateway.children()
+                committer.kill()
+                await until_answered(seen)
+            gateway.kill()
+        assert await is_gone(process)
+    assert on_record(tmp_path / "world" / "state" / "ledger.db", seen) == 1
+    assert seen.unrecorded
+
+
+def on_record(ledger: Path, seen: Seen) -> int:
+    """How many starts are on record, along with all that was seen."""
     with LedgerReader(ledger) as reader:
         decisions = list(reader.search(Query(kind="decision")))
         starts = [entry for entry in reader.search(Query(kind="administrative")) if entry["act"] == "start"]
     permits = {entry["id"] for entry in decisions if entry["effect"] == "permit"}
-    print(f"{KILLS} kills, {len(seen.decisions)} requests at the store, {len(decisions)} decisions")
     assert seen.decisions - permits == set()
     assert seen.answered - {entry["id"] for entry in decisions} == set()
-    assert len(starts) == KILLS
-    assert len(seen.decisions) > KILLS
     assert verify(ledger).problems == []
+    return len(starts)

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(bool(UNTRACED), reason=f"the order of syncs is N
 
 def traced(trace: Path) -> list[str]:
     """The beginning of a command line whose calls are written there, each with the paths of its files."""
-    return [str(STRACE), "-f", "-y", "-qq", "-e", f"trace={CALLS}", "-s", str(LONG), "-o", str(trace)]
+    return [str(STRACE), "-f", "-yy", "-qq", "-e", f"trace={CALLS}", "-s", str(LONG), "-o", str(trace)]
 
 
 async def test_decision_is_synced_before_a_byte_of_it_goes_anywhere(tmp_path: Path, stores: Addresses) -> None:
@@ -65,7 +65,7 @@ async def test_decision_is_synced_before_a_byte_of_it_goes_anywhere(tmp_path: Pa
     assert [status for status, _ in decisions] == [200, 403]
     calls = calls_in(trace)
     for status, decision in decisions:
-        sent = first(calls, rf"(sendto|sendmsg|writev?)\(\d+<(TCP|socket):.*{decision}")
+        sent = first(calls, rf"(sendto|sendmsg|writev?)\(\d+<TCP(v6)?:.*{decision}")
         written = first(calls, written_to("ledger.db-wal", decision))
         synced = next(at for at, call in enumerate(calls[written:], written) if is_synced(call))
         assert written < synced < sent, (status, written, synced, sent)
@@ -127,7 +127,10 @@ def test_what_is_handed_out_is_on_the_disk(tmp_path: Path, words: tuple[str, ...
 def test_ledger_that_is_whole_is_opened_without_a_write(tmp_path: Path) -> None:
     """Nor a sync: a command that only looks leaves nothing behind."""
     world = World(tmp_path, entries=600)
-    opens = "from gateway.ledger.writer import LedgerWriter; import sys, pathlib; LedgerWriter(pathlib.Path(sys.argv[1])).close()"
+    opens = (
+        "from gateway.ledger.writer import LedgerWriter; from pathlib import Path; import sys\n"
+        "LedgerWriter(Path(sys.argv[1])).close()"
+    )
     calls = world.trace(sys.executable, "-c", opens, str(world.ledger))
     touched = [call for call in calls if "ledger.db" in call and "-shm" not in call]
     assert [call.split()[1].partition("(")[0] for call in touched] == ["unlink"]  # of the empty log, at the end

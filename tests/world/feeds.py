@@ -19,10 +19,10 @@ from aiohttp import web
 
 from gateway.clock import SystemClock, rfc3339
 from gateway.feeds import Feeds, Gone, Item, Sink, Surroundings, open_sink
-from gateway.ledger.committing_thread import CommittingThread
 from gateway.ledger.entry import seal
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.reader import LedgerReader
+from gateway.ledger.working_thread import WorkingThread
 from gateway.notification import Backoff
 from gateway.settings import FeedSettings
 from gateway.storage import FeedCursors, StateStore
@@ -92,7 +92,7 @@ class Fed:
     async def feeding(self, *settings: FeedSettings) -> AsyncIterator[Feeds]:
         """These feeds at work."""
         self.settings[:] = settings
-        thread = CommittingThread(asyncio.get_running_loop(), "feeds")
+        thread = WorkingThread(asyncio.get_running_loop(), "feeds")
         around = Surroundings(
             self.path,
             self.cursors,

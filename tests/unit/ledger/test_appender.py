@@ -14,13 +14,16 @@ import structlog
 
 from gateway.errors import LedgerFull, LedgerUnavailable, UsageError
 from gateway.ledger import appender as module
-from gateway.ledger.appender import FreeSpace, Ledger
+from gateway.ledger.appender import Ledger
+from gateway.ledger.committing import Committing
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import LedgerFile, Outcome
+from gateway.ledger.free_space import FreeSpace
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import decision
 from tests.world.clock import FakeClock
+from tests.world.committing import in_thread
 
 
 class TestFile(LedgerFile):
@@ -60,13 +63,16 @@ class World:
 
     @asynccontextmanager
     async def ledger(self, *, queue_entries: int = 100, commit_timeout_s: float = 5.0) -> AsyncIterator[Ledger]:
-        opened = Ledger(self.file, self.space, queue_entries=queue_entries, commit_timeout_s=commit_timeout_s)
+        opened = Ledger(self.committing(), queue_entries=queue_entries, commit_timeout_s=commit_timeout_s)
         await opened.start()
         try:
             yield opened
         finally:
             self.file.gate.set()
             await opened.close()
+
+    def committing(self) -> Committing:
+        return Committing(in_thread(self.file, self.space))
 
     async def hold_up(self) -> None:
         """From here on a commit hangs until the gate is opened."""
@@ -377,7 +383,7 @@ async def test_closing_commits_what_waits(world: World) -> None:
 
 async def test_closing_waits_for_a_hanging_commit_only_so_long(world: World) -> None:
     """A sync that never returns does not keep the process from ending."""
-    ledger = Ledger(world.file, world.space, queue_entries=10, commit_timeout_s=0.02)
+    ledger = Ledger(world.committing(), queue_entries=10, commit_timeout_s=0.02)
     await ledger.start()
     await world.hold_up()
     future = ledger.enqueue(decision(0))
@@ -468,7 +474,7 @@ async def test_a_failing_clean_up_does_not_end_the_thread(world: World, monkeypa
 
 async def test_cancelling_the_opening_is_harmless(world: World) -> None:
     """The answer of the thread finds nobody waiting."""
-    ledger = Ledger(world.file, world.space, queue_entries=10, commit_timeout_s=1)
+    ledger = Ledger(world.committing(), queue_entries=10, commit_timeout_s=1)
     opening = asyncio.ensure_future(ledger.start())
     await asyncio.sleep(0)
     opening.cancel()

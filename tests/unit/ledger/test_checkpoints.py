@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,11 +14,15 @@ from gateway.errors import GatewayError, HolderUnavailable, LedgerContradicted, 
 from gateway.ledger import checkpoints
 from gateway.ledger.appender import Ledger
 from gateway.ledger.checkpoints import Checkpoints, LedgerBook
+from gateway.ledger.committing import Committing
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.free_space import FreeSpace
 from gateway.ledger.holding import Vouching
 from gateway.ledger.notary import Notary, size_of
 from gateway.ledger.signing import SigningKey
 from tests.unit.ledger.entries import decision
 from tests.world.clock import FakeClock
+from tests.world.committing import in_thread
 from tests.world.signed import ORIGIN
 
 
@@ -61,7 +66,7 @@ class Holder:
 
 @asynccontextmanager
 async def taking(path: Path, clock: FakeClock, *holders: Holder) -> AsyncIterator[tuple[Checkpoints, Ledger]]:
-    async with Ledger.open(path, clock=clock) as ledger:
+    async with Ledger.open(path) as ledger:
         notary = Notary(path, LedgerBook(ledger), SigningKey(path, ORIGIN), clock=clock, node="n")
         yield Checkpoints(ledger, notary, holders, clock=clock, interval_s=60, entries=10), ledger
 
@@ -271,15 +276,19 @@ async def test_own_checkpoint_that_contradicts_is_an_alarm(
         await taken.close()
 
 
-async def test_ledger_that_does_not_answer_is_told_in_bounded_time(path: Path, clock: FakeClock) -> None:
+async def test_ledger_that_does_not_answer_is_told_in_bounded_time(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And one that is closed at once."""
-    async with Ledger.open(path, clock=clock, commit_timeout_s=0.05) as ledger:
-        gate = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        ledger._thread.run(lambda: asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(), lambda _: None)
-        with pytest.raises(LedgerUnavailable, match="does not answer"):
-            await ledger.head()
-        gate.set()
-        assert (await ledger.head())[0] == 0
+    gate, file = threading.Event(), LedgerFile(path)
+    monkeypatch.setattr(file, "head", lambda: gate.wait() and LedgerFile.head(file))
+    space = FreeSpace(path, minimum_bytes=0, clock=clock)
+    ledger = Ledger(Committing(in_thread(file, space)), queue_entries=10, commit_timeout_s=0.05)
+    await ledger.start()
+    with pytest.raises(LedgerUnavailable, match="does not answer"):
+        await ledger.head()
+    gate.set()
+    assert (await ledger.head())[0] == 0
+    await ledger.close()
     with pytest.raises(LedgerUnavailable, match="closed"):
         await ledger.head()

@@ -1,4 +1,4 @@
-"""The thread in which the ledger commits, so that the event loop goes on while the disk syncs."""
+"""A thread for what blocks, so that the event loop goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
-import structlog
-
-log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
 
-class CommittingThread:
+class WorkingThread:
     """One thread that does one thing after the other, and tells a loop what came of it.
 
-    A daemon: a sync that hangs in the kernel must not keep the process from ending.
+    A daemon: what hangs in the kernel must not keep the process from ending.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str = "ledger") -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def run(
-        self, job: Callable[[], object], done: Callable[..., None], *, then: Callable[[], object] = lambda: None
-    ) -> None:
-        """Do a job, call ``done`` in the loop with its result or exception, then do what nobody waits for."""
+    def run(self, job: Callable[[], object], done: Callable[..., None]) -> None:
+        """Do a job, and call ``done`` in the loop with its result or exception."""
 
         def work() -> None:
             try:
@@ -39,10 +34,6 @@ class CommittingThread:
                 result = error
             with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waited
                 self._loop.call_soon_threadsafe(done, result)
-            try:
-                then()
-            except Exception:
-                log.exception("ledger_not_tidied")
 
         self._jobs.put(work)
 

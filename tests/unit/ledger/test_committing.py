@@ -1,0 +1,265 @@
+"""The committer: whatever becomes of its process, who waits is told, and the ledger goes on or is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gateway.errors import LedgerUnavailable
+from gateway.ledger import committing as module
+from gateway.ledger.appender import Ledger
+from gateway.ledger.committing import Committing
+from gateway.ledger.file import LedgerFile
+from gateway.ledger.reader import LedgerReader
+from gateway.ledger.verification import verify
+from tests.unit.ledger.entries import decision
+
+
+@pytest.fixture(autouse=True)
+def _again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_S", 0.0)
+
+
+def process(ledger: Ledger) -> psutil.Process:
+    running = ledger._committing._running
+    assert isinstance(running, subprocess.Popen)
+    return psutil.Process(running.pid)
+
+
+async def killed(ledger: Ledger) -> None:
+    """The committer ends now, and the gateway has seen it."""
+    process(ledger).kill()
+    while ledger._committing._running:  # noqa: ASYNC110  nobody is told
+        await asyncio.sleep(0.005)
+
+
+async def test_a_ledger_goes_on_with_another_committer(path: Path) -> None:
+    """In the order and the tree that there was; an entry that was handed in before keeps its place."""
+    entries = [decision(number) for number in range(4)]
+    async with Ledger.open(path) as ledger:
+        assert [await ledger.append(entry) for entry in entries[:2]] == [0, 1]
+        await killed(ledger)
+        assert [await ledger.append(entry) for entry in entries[1:]] == [1, 2, 3]
+        assert ledger.size == 4
+        await killed(ledger)
+        assert (await ledger.head())[0] == 4
+    assert verify(path).verified
+
+
+async def test_who_waits_for_a_committer_that_ends_is_told(path: Path) -> None:
+    """It is not known whether the entry is durable. What nobody waits for is handed in to the next one."""
+    async with Ledger.open(path) as ledger:
+        stopped = process(ledger)
+        stopped.suspend()
+        waiting = asyncio.ensure_future(ledger.append(decision(0)))
+        ledger.submit(decision(1))
+        await asyncio.sleep(0.05)
+        stopped.kill()
+        with pytest.raises(LedgerUnavailable, match=r"has ended with status -9; another is started"):
+            await waiting
+        assert not ledger.healthy
+        await ledger.flush()
+        assert await ledger.append(decision(2)) == 1
+        assert ledger.healthy
+    assert verify(path).verified
+
+
+async def test_a_committer_that_hangs_is_told_of_and_gone_on_with(path: Path) -> None:
+    """As soon as it goes on, what was handed in to it stands."""
+    async with Ledger.open(path, commit_timeout_s=0.05) as ledger:
+        stopped = process(ledger)
+        stopped.suspend()
+        with pytest.raises(LedgerUnavailable, match="longer than"):
+            await ledger.append(decision(0))
+        stopped.resume()
+        while not ledger.healthy:  # noqa: ASYNC110  as readiness asks
+            await asyncio.sleep(0.005)
+        assert await ledger.append(decision(1)) == 1
+
+
+async def test_a_committer_that_hangs_does_not_keep_a_gateway_from_ending(path: Path) -> None:
+    """It is ended, and nothing of it stays."""
+    async with Ledger.open(path, commit_timeout_s=0.05) as ledger:
+        stopped = process(ledger)
+        stopped.suspend()
+        future = ledger.enqueue(decision(0))
+        async with asyncio.timeout(3):
+            await ledger.close()
+        assert isinstance(future.exception(), LedgerUnavailable)
+        assert not stopped.is_running()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_signals_that_end_a_gateway_do_not_end_its_committer(path: Path, number: int) -> None:
+    """What was decided is recorded while the gateway ends."""
+    async with Ledger.open(path) as ledger:
+        there = process(ledger)
+        there.send_signal(number)
+        assert await ledger.append(decision(0)) == 0
+        assert there == process(ledger)
+
+
+async def test_a_committer_is_not_in_the_session_of_the_gateway(path: Path) -> None:
+    """A terminal sends its signals to a whole group."""
+    async with Ledger.open(path) as ledger:
+        assert os.getsid(process(ledger).pid) != os.getsid(0)
+
+
+def put(other: Path, path: Path) -> None:
+    """Another ledger lies where one was, whose file is kept, so that no other gets its inode."""
+    path.rename(path.with_name("aside"))
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    shutil.copy(other, path)
+
+
+async def test_another_file_is_not_gone_on_with(path: Path, tmp_path: Path) -> None:
+    """Not with one that is as long and as whole, either; and for good."""
+    other = tmp_path / "other.db"
+    async with Ledger.open(other) as ledger:
+        await ledger.append(decision(7))
+    async with Ledger.open(path) as ledger:
+        await ledger.append(decision(0))
+        await killed(ledger)
+        put(other, path)
+        for number in (1, 2):
+            with pytest.raises(LedgerUnavailable, match="was unlinked or replaced"):
+                await ledger.append(decision(number))
+    assert LedgerReader(path).size() == 1
+
+
+async def test_a_ledger_that_went_back_is_not_gone_on_with(path: Path, tmp_path: Path) -> None:
+    """In the same file, so that only its size tells."""
+    older = tmp_path / "older.db"
+    async with Ledger.open(path) as ledger:
+        await ledger.append(decision(0))
+    shutil.copy(path, older)
+    async with Ledger.open(path) as ledger:
+        await ledger.append(decision(1))
+        await killed(ledger)
+        shutil.copyfile(older, path)
+        os.truncate(path.with_name(path.name + "-wal"), 0)
+        with pytest.raises(LedgerUnavailable, match="went back from 2 entries to 1"):
+            await ledger.append(decision(2))
+
+
+async def test_no_other_is_started_once_the_file_failed_for_good(path: Path) -> None:
+    """It would write to a page that may be lost."""
+    async with Ledger.open(path) as ledger:
+        ledger._committing.failure = "the disk failed; restart after checking the disk"
+        await killed(ledger)
+        with pytest.raises(LedgerUnavailable, match="the disk failed"):
+            await ledger.append(decision(0))
+        assert ledger._committing._running is None
+
+
+async def test_a_committer_that_cannot_be_started_is_told(path: Path) -> None:
+    """When the gateway starts, and when another is needed."""
+    starts: list[socket.socket] = []
+
+    def start(end: socket.socket) -> subprocess.Popen[bytes]:
+        starts.append(end)
+        if len(starts) == 2:
+            return module._start_process(path, 0, end)
+        raise OSError(11, "Resource temporarily unavailable")
+
+    ledger = Ledger(Committing(start), queue_entries=10, commit_timeout_s=1)
+    with pytest.raises(LedgerUnavailable, match="no process to write it can be started: Resource temporarily"):
+        await ledger.start()
+    await ledger.start()
+    await killed(ledger)
+    with pytest.raises(LedgerUnavailable, match="no process"):
+        await ledger.append(decision(0))
+    await ledger.close()
+
+
+async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start for each request would take the processor from whoever is to mend it."""
+    monkeypatch.setattr(module, "AGAIN_S", 0.3)
+    starts = 0
+
+    def start(end: socket.socket) -> subprocess.Popen[bytes]:
+        nonlocal starts
+        starts += 1
+        return module._start_process(path, 0, end) if starts == 1 else subprocess.Popen(["true"], stdin=end.fileno())
+
+    ledger = Ledger(Committing(start), queue_entries=10, commit_timeout_s=1)
+    await ledger.start()
+    await asyncio.sleep(0.3)
+    await killed(ledger)
+    for number in range(20):
+        with pytest.raises(LedgerUnavailable, match="has ended with status 0"):
+            await ledger.append(decision(number))
+    assert starts == 2
+    await asyncio.sleep(0.3)
+    with pytest.raises(LedgerUnavailable, match="has ended with status 0"):
+        await ledger.append(decision(0))
+    assert starts == 3
+    await ledger.close()
+
+
+async def test_entries_larger_than_any_socket_holds(path: Path) -> None:
+    """Some are sent when there is room, and nothing of them is lost or changed."""
+    entries = [decision(number) | {"object": "x" * 60_000} for number in range(300)]
+    async with Ledger.open(path) as ledger:
+        assert await asyncio.gather(*map(ledger.append, entries)) == list(range(300))
+    assert verify(path).verified
+
+
+async def test_a_committer_ends_with_its_gateway(path: Path) -> None:
+    """Even with one that was killed: the file is closed, and nothing stays behind."""
+    program = (
+        "import asyncio, pathlib, sys\n"
+        "from gateway.ledger.appender import Ledger\n"
+        "async def main():\n"
+        "    async with Ledger.open(pathlib.Path(sys.argv[1])) as ledger:\n"
+        "        print(ledger._committing._running.pid, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    line = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as gateway:
+        assert gateway.stdout is not None
+        committer = psutil.Process(int(await asyncio.to_thread(gateway.stdout.readline)))
+        gateway.kill()
+    await asyncio.to_thread(psutil.wait_procs, [committer], 5)
+    assert not committer.is_running()
+    assert not path.with_name(path.name + "-wal").exists()
+
+
+async def test_what_goes_wrong_in_an_act_is_told_and_not_the_end(path: Path) -> None:
+    """Whatever it is: the committer goes on."""
+    async with Ledger.open(path) as ledger:
+        there = process(ledger)
+        with pytest.raises(LedgerUnavailable, match="KeyError"):
+            await ledger._committing.call("no such act")
+        assert await ledger.append(decision(0)) == 0
+        assert there == process(ledger)
+
+
+def test_a_committer_starts_with_little() -> None:
+    """It stands beside every gateway: what it does not need is not there, and takes neither time nor memory."""
+    program = "import sys, gateway.ledger.committer; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=20)
+    heavy = {"aiohttp", "asyncio", "cryptography", "pydantic", "sqlalchemy", "structlog"}
+    assert heavy.isdisjoint(loaded.stdout.split())
+
+
+def test_a_file_that_is_opened_anew_says_which_it_is(path: Path) -> None:
+    """And is opened again by that."""
+    first, again = LedgerFile(path), LedgerFile(path)
+    opened = first.open()
+    first.close()
+    assert again.open(opened, 0) == opened
+    again.close()
