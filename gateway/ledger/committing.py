@@ -8,6 +8,7 @@ no shorter than it was, or not at all; never do two of them run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -121,15 +122,10 @@ class Committing:
 
     async def close(self, *, within_s: float) -> None:
         """Close the file, once all that was asked is done, and end the committer. One that takes longer is killed."""
-        try:
+        with contextlib.suppress(TimeoutError, LedgerUnavailable):  # it hangs, or has ended already
             async with asyncio.timeout(within_s):
                 if self._channel:
                     await self.call("close")
-        except TimeoutError:
-            if self._running:
-                self._running.kill()
-        except LedgerUnavailable:
-            pass  # it has ended already
         if self._channel:
             self._channel.close()
         if self._running:

@@ -461,15 +461,26 @@ async def test_a_ledger_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
             pytest.fail("opened")
 
 
-async def test_a_failing_clean_up_does_not_end_the_thread(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes wrong after the waiters were told does not stop the next commit."""
+async def test_a_failing_clean_up_does_not_end_the_committer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong after the waiters were told does not stop the next commit, and is told with it."""
 
     def fail() -> None:
         raise ValueError("injected")
 
     monkeypatch.setattr(world.file, "tidy", fail)
     async with world.ledger() as ledger:
-        assert [await ledger.append(decision(number)) for number in range(2)] == [0, 1]
+        with structlog.testing.capture_logs() as logs:
+            assert [await ledger.append(decision(number)) for number in range(2)] == [0, 1]
+    assert [(line["event"], line["problem"]) for line in logs] == [("ledger_not_tidied", "ValueError('injected')")]
+
+
+async def test_a_commit_that_was_in_time_is_not_told_to_hang_later(world: World) -> None:
+    """Nothing is under way any more when its time would be over."""
+    async with world.ledger(commit_timeout_s=0.2) as ledger:
+        assert await ledger.append(decision(0)) == 0
+        await asyncio.sleep(0.3)
+        assert ledger.healthy
+        assert await ledger.append(decision(1)) == 1
 
 
 async def test_cancelling_the_opening_is_harmless(world: World) -> None:

@@ -52,6 +52,7 @@ async def test_a_ledger_goes_on_with_another_committer(path: Path) -> None:
         assert ledger.size == 4
         await killed(ledger)
         assert (await ledger.head())[0] == 4
+        assert ledger.committers_lost == 2
     assert verify(path).verified
 
 
