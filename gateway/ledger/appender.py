@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 PROBE_S = 1.0
 RIDE_S = 0.02
+BATCH_ENTRIES = 4_096
 
 
 class _Waiting(NamedTuple):
@@ -265,9 +266,9 @@ class Ledger:
 
     def _begin(self) -> None:
         """Start on all that waits; on nothing, it is a probe of whether the ledger can be written again."""
-        self._begun, self._awaited = True, False
-        self._batch = tuple(self._waiting)
-        self._waiting.clear()
+        self._begun = True
+        self._batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_ENTRIES))]
+        self._awaited = bool(self._waiting)
         self._stop_timer()
         self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
         self._committing.commit([(permit, *entry) for entry, permit, *_ in self._batch], self._settle)

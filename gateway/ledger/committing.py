@@ -73,6 +73,7 @@ class Committing:
         self._began_s = float("-inf")
         self._ended_how = ""
         self._channel: Channel | None = None
+        self._closing = False
         self._pending: deque[Done] = deque()
 
     @classmethod
@@ -122,6 +123,7 @@ class Committing:
 
     async def close(self, *, within_s: float) -> None:
         """Close the file, once all that was asked is done, and end the committer. One that takes longer is killed."""
+        self._closing = True
         with contextlib.suppress(TimeoutError, LedgerUnavailable):  # it hangs, or has ended already
             async with asyncio.timeout(within_s):
                 if self._channel:
@@ -131,6 +133,7 @@ class Committing:
         if self._running:
             await asyncio.to_thread(_status, self._running)
         self._channel = self._running = None
+        self._closing, self._began_s = False, float("-inf")
 
     def _ask(self, done: Done, act: str, *arguments: Any) -> None:
         try:
@@ -169,14 +172,21 @@ class Committing:
 
     def _ended(self) -> None:
         """It is gone; what it was asked may be done, or not."""
-        status = _status(self._running) if self._running else ""
-        log.error("ledger_committer_ended", status=status)
-        self.lost += 1
-        self._ended_how = f"the ledger: the process that writes it has ended {status}; another is started"
-        self._channel = self._running = None
+        self._channel = None
+        if self._running and not self._closing:
+            self._lose(self._running)
         pending, self._pending = self._pending, deque()
         for done in pending:
             done(LedgerUnavailable(self.failure or self._ended_how))
+
+    def _lose(self, running: Running) -> None:
+        self._running = None
+        self.lost += 1
+        status = _status(running)
+        log.error("ledger_committer_ended", status=status)
+        self._ended_how = f"the ledger: the process that writes it has ended with status {status}; another is started"
+        if status is None:  # two would write
+            self.failure = "the ledger: the process that writes it cannot be ended; restart after checking the disk"
 
 
 def _started(start: Callable[[socket.socket], Running]) -> tuple[socket.socket, Running]:
@@ -194,14 +204,17 @@ def _heard(_result: Any) -> None:
     """Whatever it is, the request that comes after it fails for the same reason."""
 
 
-def _status(running: Running) -> str:
-    """How one ended that is to have ended by now; one that has not is killed. Blocking, for twice that time at most."""
+def _status(running: Running) -> int | None:
+    """How one ended that is to have ended by now; one that has not is killed. None: it hangs in the system.
+
+    Blocking, for twice :data:`END_S` at most.
+    """
     for _ in range(2):
         try:
-            return f"with status {running.wait(END_S)}"
+            return running.wait(END_S)
         except subprocess.TimeoutExpired:
             running.kill()
-    return "and hangs"
+    return None
 
 
 def _start_process(path: Path, minimum_free_bytes: int, end: socket.socket) -> subprocess.Popen[bytes]:

@@ -132,6 +132,17 @@ async def test_what_comes_during_a_commit_shares_the_next_one(world: World) -> N
     assert world.file.batches == [1, 19]
 
 
+async def test_batches_are_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait, and in their order."""
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 4)
+    async with world.ledger() as ledger:
+        assert await asyncio.gather(*(ledger.append(decision(number)) for number in range(10))) == list(range(10))
+        for number in range(10, 15):
+            ledger.submit(decision(number))
+        await ledger.flush()
+    assert world.file.batches == [4, 4, 2, 4, 1]
+
+
 async def test_entries_of_one_turn_of_the_loop_share_a_commit(world: World) -> None:
     """Nobody waits for a timer, and still the first does not go alone."""
     async with world.ledger() as ledger:

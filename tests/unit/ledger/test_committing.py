@@ -13,15 +13,19 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import committing as module
 from gateway.ledger.appender import Ledger
 from gateway.ledger.committing import Committing
 from gateway.ledger.file import LedgerFile
+from gateway.ledger.free_space import FreeSpace
 from gateway.ledger.reader import LedgerReader
 from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import decision
+from tests.world.clock import FakeClock
+from tests.world.committing import in_thread
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +212,43 @@ async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
         await ledger.append(decision(0))
     assert starts == 3
     await ledger.close()
+
+
+async def test_no_other_is_started_beside_one_that_cannot_be_ended(path: Path, clock: FakeClock) -> None:
+    """Its end of the sockets is closed, and it hangs in the system."""
+
+    class Hanging:
+        def wait(self, timeout: float) -> int:
+            raise subprocess.TimeoutExpired("committer", timeout)
+
+        def kill(self) -> None: ...
+
+    def start(end: socket.socket) -> Hanging:
+        in_thread(LedgerFile(path), FreeSpace(path, minimum_bytes=0, clock=clock))(end)
+        return Hanging()
+
+    ledger = Ledger(Committing(start), queue_entries=10, commit_timeout_s=1)
+    await ledger.start()
+    await ledger._committing.call("close")
+    for number in range(2):
+        with pytest.raises(LedgerUnavailable, match="cannot be ended; restart"):
+            await ledger.append(decision(number))
+    await ledger.close()
+
+
+async def test_one_that_was_told_to_end_is_not_lost(path: Path) -> None:
+    """Whoever closes it may hear that it is gone before the answer."""
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            async with Ledger.open(path) as ledger:
+                await ledger.append(decision(0))
+                ledger._committing._closing = True
+                closed = asyncio.ensure_future(ledger._committing.call("close"))
+                while ledger._committing._channel:  # noqa: ASYNC110  nobody is told
+                    await asyncio.sleep(0.001)
+                await closed
+            assert ledger.committers_lost == 0
+    assert logs == []
 
 
 async def test_entries_larger_than_any_socket_holds(path: Path) -> None:
