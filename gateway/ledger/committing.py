@@ -2,7 +2,7 @@
 
 Invariants: each request gets one answer, an error where the committer ended without one; a committer that ended, and
 had not said that the file failed for good, is followed by another with the next request, which writes to the same file,
-no shorter than it was, or not at all; never do two of them run.
+no shorter than it was, or not at all; a gateway never has two of them.
 """
 
 from __future__ import annotations

@@ -487,9 +487,9 @@ async def test_a_failing_clean_up_does_not_end_the_committer(world: World, monke
 
 async def test_a_commit_that_was_in_time_is_not_told_to_hang_later(world: World) -> None:
     """Nothing is under way any more when its time would be over."""
-    async with world.ledger(commit_timeout_s=0.2) as ledger:
+    async with world.ledger(commit_timeout_s=0.5) as ledger:
         assert await ledger.append(decision(0)) == 0
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         assert ledger.healthy
         assert await ledger.append(decision(1)) == 1
 

@@ -80,7 +80,7 @@ async def test_who_waits_for_a_committer_that_ends_is_told(path: Path) -> None:
 
 async def test_a_committer_that_hangs_is_told_of_and_gone_on_with(path: Path) -> None:
     """As soon as it goes on, what was handed in to it stands."""
-    async with Ledger.open(path, commit_timeout_s=0.05) as ledger:
+    async with Ledger.open(path, commit_timeout_s=0.5) as ledger:
         stopped = process(ledger)
         stopped.suspend()
         with pytest.raises(LedgerUnavailable, match="longer than"):
@@ -191,7 +191,7 @@ async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A start for each request would take the processor from whoever is to mend it."""
-    monkeypatch.setattr(module, "AGAIN_S", 0.3)
+    monkeypatch.setattr(module, "AGAIN_S", 0.8)
     starts = 0
 
     def start(end: socket.socket) -> subprocess.Popen[bytes]:
@@ -201,13 +201,13 @@ async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
 
     ledger = Ledger(Committing(start), queue_entries=10, commit_timeout_s=1)
     await ledger.start()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.8)
     await killed(ledger)
     for number in range(20):
         with pytest.raises(LedgerUnavailable, match="has ended with status 0"):
             await ledger.append(decision(number))
     assert starts == 2
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.8)
     with pytest.raises(LedgerUnavailable, match="has ended with status 0"):
         await ledger.append(decision(0))
     assert starts == 3
