@@ -23,7 +23,7 @@ import structlog
 
 from gateway.errors import LedgerFull, LedgerUnavailable
 from gateway.ledger.committer import Written
-from gateway.ledger.committing import Committing
+from gateway.ledger.committing import Committing, NotAsked
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import Outcome
 from gateway.ledger.pseudonyms import Pseudonyms
@@ -63,6 +63,7 @@ class Ledger:
     ) -> None:
         self.pseudonyms = pseudonyms
         self._committing = committing
+        committing.on_loss = self._lost
         self._queue_entries = queue_entries
         self._commit_timeout_s = commit_timeout_s
         self._loop = asyncio.get_running_loop()
@@ -275,7 +276,8 @@ class Ledger:
 
     def _settle(self, result: Written | LedgerUnavailable) -> None:
         """The batch is through: all of it, or nothing that is known."""
-        batch, self._batch, self._stalled = self._batch, (), False
+        batch, self._batch = self._batch, ()
+        self._stalled = isinstance(result, NotAsked)
         self._stop_timer()
         if isinstance(result, LedgerUnavailable):
             problem = str(result)
@@ -284,36 +286,48 @@ class Ledger:
             problem, written = result
             outcomes = [_outcome(each, problem) for each in written]
         self._note(problem, len(batch))
-        self._hand_in_again(batch, outcomes)
+        self._hand_in_again(batch, outcomes, is_try=not self._stalled)
         self._go_on()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future:
                 _tell(waiting.future, outcome, waiting.unclaimed)
 
-    def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+    def _hand_in_again(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome], *, is_try: bool) -> None:
         """What failed and nobody waits for, before all that came since; its id keeps it from standing there twice."""
         failed = [
             waiting
             for waiting, outcome in zip(batch, outcomes, strict=True)
             if waiting.future is None and isinstance(outcome, LedgerUnavailable)
         ]
-        for waiting in failed:
-            if waiting.last:
+        for waiting in reversed(failed):
+            if waiting.last and is_try:
                 log.error("ledger_entry_lost", id=waiting.entry.id)
-        self._waiting.extendleft(waiting._replace(last=True) for waiting in reversed(failed) if not waiting.last)
+            else:
+                self._waiting.appendleft(waiting._replace(last=waiting.last or is_try))
 
     def _go_on(self) -> None:
-        if self._awaited or (self._closed and self._waiting):
+        if not self._stalled and (self._awaited or (self._closed and self._waiting)):
             self._begin_soon()
             return
         self._begun = False
-        if self._drained and not self._drained.done():
+        if self._drained and not self._drained.done() and not (self._stalled and self._waiting):
             self._drained.set_result(None)
         elif self._problem:
-            if not self._committing.failure:
-                self._timer = self._loop.call_later(PROBE_S, self._probe)  # what waits rides with it
+            self._probe_later()
         elif self._waiting:
             self._let_ride()
+
+    def _probe_later(self) -> None:
+        """Unless the ledger failed for good, or is closed; what waits rides with it."""
+        if not (self._committing.failure or self._committing.closed):
+            self._timer = self._loop.call_later(PROBE_S, self._probe)
+
+    def _lost(self, problem: str) -> None:
+        """There is no committer any more, whether or not somebody waited for it."""
+        if not self._begun:
+            self._note(problem, len(self._waiting))
+            self._stop_timer()
+            self._probe_later()
 
     def _stop_timer(self) -> None:
         if self._timer:
@@ -333,9 +347,11 @@ class Ledger:
                 _tell(waiting.future, LedgerUnavailable(self._problem))
 
     def _note(self, problem: str, entries: int) -> None:
+        if problem == self._problem:
+            return
         if problem:
             log.error("ledger_unavailable", problem=problem, entries=entries)
-        elif self._problem:
+        else:
             log.info("ledger_available_again")
         self._problem = problem
 

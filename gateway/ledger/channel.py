@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from gateway.ledger.messages import READ_BYTES, Message, encode, take
+from gateway.ledger.messages import READ_BYTES, Message, take
 
 
 class Channel:
@@ -34,10 +34,10 @@ class Channel:
         end.setblocking(False)
         loop.add_reader(end, self._read)
 
-    def send(self, message: Message) -> None:
-        """Send, in order. What the other end takes no more is lost, as the reading side then tells."""
+    def send(self, encoded: bytes) -> None:
+        """Send a message, in order. What the other end takes no more is lost, as the reading side then tells."""
         waits = bool(self._unsent)
-        self._unsent += encode(message)
+        self._unsent += encoded
         if not waits:
             self._write()
             if self._unsent:
@@ -71,5 +71,5 @@ class Channel:
             self._lost()
             return
         self._unread += data
-        while message := take(self._unread):
+        while self._end.fileno() >= 0 and (message := take(self._unread)) is not None:
             self._received(message)

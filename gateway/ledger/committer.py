@@ -1,8 +1,8 @@
 """The committer: a process of its own that has the ledger's file, and does nothing but write and sync it.
 
 An interpreter runs one thread at a time, so that a thread that commits and the event loop would wait for each other at
-every batch. The gateway starts ``python -m gateway.ledger.committer`` instead, asks it over a pair of sockets
-(:mod:`gateway.ledger.messages`), and gets one answer to each request, in their order:
+every batch. The gateway starts this process instead, asks it over a pair of sockets (:mod:`gateway.ledger.messages`),
+and gets one answer to each request, in their order and under their number:
 
 =================================================  ====================================================
 request                                            result
@@ -15,14 +15,15 @@ request                                            result
 ``close``                                          None; then the committer ends
 =================================================  ====================================================
 
-When the other end is closed, for whatever reason, it finishes what it is at, closes the file and ends. The signals that
-end a gateway do not end it, for a gateway that ends still records.
+What goes wrong while it tidies up, it says unasked, under the number 0. When the other end is closed, for whatever
+reason, it finishes what it is at, closes the file and ends.
 """
 
 from __future__ import annotations
 
 import gc
-import signal
+import os
+import platform
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -35,16 +36,22 @@ from gateway.errors import LedgerUnavailable
 from gateway.ledger.entry import Columns, Entry
 from gateway.ledger.file import LedgerFile, Outcome
 from gateway.ledger.free_space import FreeSpace
-from gateway.ledger.messages import encode, received
+from gateway.ledger.messages import VERSION, encode, received
+from gateway.ledger.schema import SCHEMA_VERSION
+
+PROGRAM = f"messages {VERSION}, ledger {SCHEMA_VERSION}, Python {platform.python_version()}"
+"""What a gateway and its committer have to have in common."""
+OTHER_PROGRAM = 3
+"""Exit status of a committer that was installed after its gateway was started, and is not what that knows."""
 
 Handed = tuple[bool, bytes, Columns]
 """An entry: whether it is a permit, body, columns."""
 Written = tuple[str, list[int | str | None]]
 """Of a batch: the problem with space, if any, and of each entry its sequence, what is wrong with it, or None: it is a
 permit, for which there is no space."""
-Answer = tuple[Any, str, int, str, str]
-"""A result, or why there is none; how many entries there are; why nothing will be written any more, or ""; and what
-went wrong while tidying up since the last answer, or ""."""
+Answer = tuple[int, Any, str, int, str]
+"""The number of the request; its result, or what went wrong; how many entries there are; and why nothing will be
+written any more, or ""."""
 
 
 class Committer:
@@ -58,7 +65,6 @@ class Committer:
     def __init__(self, file: LedgerFile, space: FreeSpace) -> None:
         self._file = file
         self._space = space
-        self._untidied = ""
         self._acts: Mapping[str, Callable[..., Any]] = {
             "open": file.open,
             "commit": self._commit,
@@ -71,28 +77,29 @@ class Committer:
     def serve(self, end: socket.socket) -> None:
         """Answer until the other end is closed."""
         with end, closing(self._file), suppress(ConnectionError):
-            for act, *arguments in received(end):
-                end.sendall(encode(self._answer(act, arguments)))
+            for number, act, *arguments in received(end):
+                end.sendall(encode(self._answer(number, self._acts.get(act, _unknown), arguments)))
                 if act == "close":
                     return
-                self._tidy()
+                tidied = self._answer(0, self._tidy, ())
+                if tidied[2]:
+                    end.sendall(encode(tidied))
 
-    def _answer(self, act: str, arguments: Sequence[Any]) -> Answer:
+    def _answer(self, number: int, act: Callable[..., Any], arguments: Sequence[Any]) -> Answer:
         result, problem = None, ""
         try:
-            result = self._acts[act](*arguments)
+            result = act(*arguments)
         except LedgerUnavailable as error:
             problem = str(error)
         except Exception as error:
             problem = f"the ledger: {error!r}"
-        untidied, self._untidied = self._untidied, ""
-        return result, problem, self._file.size, self._file.failure, untidied
+        return number, result, problem, self._file.size, self._file.failure
 
     def _tidy(self) -> None:
-        try:
-            self._file.tidy()
-        except Exception as error:
-            self._untidied = repr(error)
+        failure = self._file.failure
+        self._file.tidy()
+        if self._file.failure != failure:
+            raise LedgerUnavailable(self._file.failure)
 
     def _commit(self, batch: Sequence[Handed]) -> Written:
         low = self._space.problem()
@@ -106,15 +113,23 @@ def _plain(outcome: Outcome) -> int | str:
     return outcome if isinstance(outcome, int) else str(outcome)
 
 
-def main() -> None:
-    """Serve whoever started this, at standard input. The arguments are the ledger and the bytes to leave free."""
+def _unknown(*_arguments: Any) -> None:
+    raise LedgerUnavailable("the ledger: this is nothing that a committer does")
+
+
+def main(program: str, path: str, minimum_free_bytes: str) -> None:
+    """Serve whoever started this, at standard input.
+
+    Args:
+        program: what whoever started this takes it for; see :data:`PROGRAM`.
+        path: the ledger.
+        minimum_free_bytes: see :class:`FreeSpace`.
+    """
+    if program != PROGRAM:
+        sys.exit(OTHER_PROGRAM)
     gc.set_threshold(50_000)  # nothing here is in a cycle but what an error leaves
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    path, minimum_bytes = Path(sys.argv[1]), int(sys.argv[2])
-    space = FreeSpace(path, minimum_bytes=minimum_bytes, clock=SystemClock())
-    Committer(LedgerFile(path), space).serve(socket.socket(fileno=sys.stdin.fileno()))
-
-
-if __name__ == "__main__":
-    main()
+    file = LedgerFile(Path(path))
+    space = FreeSpace(file.path, minimum_bytes=int(minimum_free_bytes), clock=SystemClock())
+    Committer(file, space).serve(socket.socket(fileno=sys.stdin.fileno()))
+    if file.failure:
+        os._exit(1)  # else SQLite would move a log that cannot be relied on, as it lets go of the file

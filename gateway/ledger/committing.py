@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, get_args
 
 import structlog
 
 from gateway.errors import LedgerUnavailable
 from gateway.files import Identity
 from gateway.ledger.channel import Channel
-from gateway.ledger.committer import Answer, Handed
+from gateway.ledger.committer import OTHER_PROGRAM, PROGRAM, Answer, Handed
+from gateway.ledger.messages import Message, encode
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +35,15 @@ AGAIN_S = 1.0
 """How long after a committer was started that did not last the next one is."""
 END_S = 0.5
 """How long a committer may take to end once its file is closed, or it was killed."""
-_ROOT = Path(__file__).parents[2]
+_ROOT = str(Path(__file__).parents[2])
+_MAIN = "import sys; sys.path.append(sys.argv.pop(1)); from gateway.ledger.committer import main; main(*sys.argv[1:])"
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_FINAL = {
+    OTHER_PROGRAM: "another version of the gateway was installed; restart it",
+    -signal.SIGBUS: "the disk failed under the process that writes it; restart after checking the disk",
+    None: "the process that writes it cannot be ended; restart after checking the disk",
+}
+"""Of how a committer ended: why none follows it."""
 
 Done = Callable[[Any], None]
 """Called with the result of a request, or with what failed."""
@@ -50,31 +61,42 @@ class Running(Protocol):
         ...
 
 
+class NotAsked(LedgerUnavailable):
+    """There is no committer, and it is too early for another: nothing was handed to any."""
+
+
 class Committing:
     """Asks a committer. Every method is for the loop's thread.
 
     Args:
-        start: starts one, which serves this end of a pair of sockets, and has it for itself.
+        path: the ledger.
+        start: starts a committer, which serves this end of a pair of sockets, and has it for itself.
 
     Attributes:
-        size: how many entries there were when it last answered.
+        size: the most entries that there were when one answered.
         failure: why nothing will be written any more, or "".
         lost: how many ended that were not to.
+        closed: whether it is, or is about to be.
+        on_loss: called with the reason when one has, after who waited for it was told.
     """
 
-    def __init__(self, start: Callable[[socket.socket], Running]) -> None:
+    def __init__(self, path: Path, start: Callable[[socket.socket], Running]) -> None:
         self.size = 0
         self.failure = ""
         self.lost = 0
+        self.on_loss: Callable[[str], None] = _heard
+        self._path = path
         self._start = start
         self._loop = asyncio.get_running_loop()
         self._identity: Identity | None = None
+        self._pin: int | None = None  # while it is open, no other file gets the number of this one
         self._running: Running | None = None
         self._began_s = float("-inf")
         self._ended_how = ""
         self._channel: Channel | None = None
-        self._closing = False
-        self._pending: deque[Done] = deque()
+        self.closed = False
+        self._number = 0
+        self._pending: deque[tuple[int, Done]] = deque()
 
     @classmethod
     def in_process(cls, path: Path, *, minimum_free_bytes: int) -> Committing:
@@ -84,16 +106,17 @@ class Committing:
             path: the ledger.
             minimum_free_bytes: below this, what is left of the disk is for denials and administrative entries.
         """
-        return cls(partial(_start_process, path, minimum_free_bytes))
+        return cls(path, partial(_start_process, path, minimum_free_bytes))
 
     async def open(self) -> None:
-        """Open the file; see :meth:`LedgerFile.open`.
+        """Open the file, once; see :meth:`LedgerFile.open`.
 
         Raises:
             LedgerUnavailable: it cannot be opened, or no committer can be started.
         """
         try:
             self._identity = await self.call("open")
+            self._pin = _pinned(self._path, self._identity)
         except BaseException:
             await self.close(within_s=0)
             raise
@@ -123,7 +146,7 @@ class Committing:
 
     async def close(self, *, within_s: float) -> None:
         """Close the file, once all that was asked is done, and end the committer. One that takes longer is killed."""
-        self._closing = True
+        self.closed = True
         with contextlib.suppress(TimeoutError, LedgerUnavailable):  # it hangs, or has ended already
             async with asyncio.timeout(within_s):
                 if self._channel:
@@ -133,60 +156,115 @@ class Committing:
         if self._running:
             await asyncio.to_thread(_status, self._running)
         self._channel = self._running = None
-        self._closing, self._began_s = False, float("-inf")
+        if self._pin is not None:
+            os.close(self._pin)
+            self._pin = None
+        self._fail("the ledger is closed")
 
     def _ask(self, done: Done, act: str, *arguments: Any) -> None:
         try:
             channel = self._channel or self._begin()
+            encoded = encode((self._number + 1, act, *arguments))
         except LedgerUnavailable as error:
             self._loop.call_soon(done, error)
-            return
-        self._pending.append(done)
-        channel.send((act, *arguments))
+        except (ValueError, OverflowError, MemoryError) as error:
+            problem = f"the ledger: this cannot be handed to the process that writes it: {error!r}"
+            self._loop.call_soon(done, LedgerUnavailable(problem))
+        else:
+            self._number += 1
+            self._pending.append((self._number, done))
+            channel.send(encoded)
 
     def _begin(self) -> Channel:
         """Start a committer. One that follows another opens the file that that one had.
 
         Raises:
-            LedgerUnavailable: none can be started, or not yet, or none is to be.
+            LedgerUnavailable: none can be started, or none is to be.
+            NotAsked: it is too early for another.
         """
+        if self.failure or self.closed:
+            raise LedgerUnavailable(self.failure or "the ledger is closed")
         now_s = self._loop.time()
-        if self.failure or now_s - self._began_s < AGAIN_S:
-            raise LedgerUnavailable(self.failure or self._ended_how)
+        if now_s - self._began_s < AGAIN_S:
+            raise NotAsked(self._ended_how)
         self._began_s = now_s
         try:
             end, self._running = _started(self._start)
         except OSError as error:
             self._ended_how = f"the ledger: no process to write it can be started: {error.strerror}; see to the system"
-            raise LedgerUnavailable(self._ended_how) from error
-        self._channel = Channel(self._loop, end, self._answered, self._ended)
+            raise NotAsked(self._ended_how) from error
+        self._channel = Channel(self._loop, end, self._received, self._ended)
         if self._identity:
             self._ask(_heard, "open", self._identity, self.size)
         return self._channel
 
-    def _answered(self, answer: Answer) -> None:
-        result, problem, self.size, self.failure, untidied = answer
-        if untidied:
-            log.error("ledger_not_tidied", problem=untidied)
-        self._pending.popleft()(LedgerUnavailable(problem) if problem else result)
+    def _received(self, message: Message) -> None:
+        """An answer to the request that is due, or what nobody asked for."""
+        if not self._is_due(message):
+            log.error("ledger_committer_misunderstood")
+            self._break_off()
+            return
+        number, result, problem, size, failure = cast(Answer, message)
+        self.size, self.failure = max(self.size, size), failure
+        if number:
+            _, done = self._pending.popleft()
+            done(LedgerUnavailable(problem) if problem else result)
+            return
+        log.error("ledger_not_tidied", problem=problem)
+        if failure:
+            self.on_loss(failure)
+
+    def _is_due(self, message: Message) -> bool:
+        due = {0, *(number for number, _ in islice(self._pending, 1))}
+        return len(message) == len(get_args(Answer)) and message[0] in due
+
+    def _break_off(self) -> None:
+        """Whatever answers is not what was started."""
+        if self._running and self._channel:
+            self._running.kill()
+            self._channel.close()
+            self._ended()
 
     def _ended(self) -> None:
         """It is gone; what it was asked may be done, or not."""
         self._channel = None
-        if self._running and not self._closing:
-            self._lose(self._running)
-        pending, self._pending = self._pending, deque()
-        for done in pending:
-            done(LedgerUnavailable(self.failure or self._ended_how))
+        lost, self._running = self._running, self._running if self.closed else None
+        if lost and not self.closed:
+            self._lose(lost)
+        self._fail(self.failure or self._ended_how)
+        if not self.closed:
+            self.on_loss(self.failure or self._ended_how)
 
     def _lose(self, running: Running) -> None:
-        self._running = None
         self.lost += 1
         status = _status(running)
         log.error("ledger_committer_ended", status=status)
         self._ended_how = f"the ledger: the process that writes it has ended with status {status}; another is started"
-        if status is None:  # two would write
-            self.failure = "the ledger: the process that writes it cannot be ended; restart after checking the disk"
+        if status in _FINAL:
+            self.failure = f"the ledger: {_FINAL[status]}"
+
+    def _fail(self, problem: str) -> None:
+        """Tell all who wait."""
+        pending, self._pending = self._pending, deque()
+        for _, done in pending:
+            done(LedgerUnavailable(problem))
+
+
+def _pinned(path: Path, identity: Identity | None) -> int:
+    """A descriptor of that file, which is not opened by it: closing it lets go of no lock.
+
+    Raises:
+        LedgerUnavailable: another file is there, or none.
+    """
+    try:
+        pin = os.open(path, getattr(os, "O_PATH", os.O_RDONLY))
+    except OSError as error:
+        raise LedgerUnavailable(f"the ledger {path}: {error.strerror}; check the path") from error
+    found = os.fstat(pin)
+    if (found.st_dev, found.st_ino) != identity:
+        os.close(pin)
+        raise LedgerUnavailable(f"the ledger {path}: its file was replaced while it was opened; start again")
+    return pin
 
 
 def _started(start: Callable[[socket.socket], Running]) -> tuple[socket.socket, Running]:
@@ -201,7 +279,11 @@ def _started(start: Callable[[socket.socket], Running]) -> tuple[socket.socket, 
 
 
 def _heard(_result: Any) -> None:
-    """Whatever it is, the request that comes after it fails for the same reason."""
+    """Nobody waits for it; where it failed, what comes after it fails, too."""
+
+
+def _untidied(problem: Any) -> None:
+    log.error("ledger_not_tidied", problem=str(problem))
 
 
 def _status(running: Running) -> int | None:
@@ -218,12 +300,16 @@ def _status(running: Running) -> int | None:
 
 
 def _start_process(path: Path, minimum_free_bytes: int, end: socket.socket) -> subprocess.Popen[bytes]:
-    """A committer of this very program, in a session of its own, so that no signal of a terminal reaches it."""
-    found = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(  # noqa: S603  our own interpreter and program
-        [sys.executable, "-P", "-m", "gateway.ledger.committer", str(path), str(minimum_free_bytes)],
-        stdin=end.fileno(),
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": found},
-        start_new_session=True,
-    )
+    """A committer of this very program. What ends a gateway does not end it, for a gateway that ends still records: it
+    is in a session of its own, where no signal of a terminal reaches it, and the signals stay blocked that others send
+    to every process of a service."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        return subprocess.Popen(  # noqa: S603  our own interpreter and program
+            [sys.executable, "-P", "-c", _MAIN, _ROOT, PROGRAM, str(path), str(minimum_free_bytes)],
+            stdin=end.fileno(),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -241,7 +241,8 @@ def administrative(
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    """The plain text of a value, an enumeration's among them; "" of what is none."""
+    return str(value) if isinstance(value, str) else ""
 
 
 def require_head(fields: Mapping[str, object]) -> None:

@@ -168,8 +168,8 @@ class LedgerFile:
 
     @property
     def size(self) -> int:
-        """How many entries there were when this process last looked. For any thread."""
-        return self._tree.size
+        """How many entries there were when this process, or the one before it, last looked. For any thread."""
+        return max(self._tree.size, self._least)
 
     def head(self) -> tuple[int, bytes]:
         """Size and root of the tree over all that is durable.
@@ -310,7 +310,7 @@ class LedgerFile:
     def _read_tree(self, connection: sqlite3.Connection) -> Frontier:
         """The tree as the head has it: another process may have appended since."""
         size, root, hashes, entries = connection.execute(schema.READ_HEAD).fetchone() or (0, b"", b"", 0)
-        was = max(self._tree.size, self._least)
+        was = self.size
         if size < was:
             raise self._give_up(f"it went back from {was} entries to {size}; put the newer one back and restart")
         try:

@@ -13,6 +13,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+VERSION = 1
+"""Of what is said in them; both ends have to have the same."""
 LENGTH_BYTES = 4
 READ_BYTES = 1 << 16
 
@@ -20,7 +22,12 @@ Message = tuple[Any, ...]
 
 
 def encode(message: Message) -> bytes:
-    """A message as it goes over the socket."""
+    """A message as it goes over the socket.
+
+    Raises:
+        ValueError: a value is not plain.
+        OverflowError: it is longer than four bytes can say.
+    """
     body = marshal.dumps(message)
     return len(body).to_bytes(LENGTH_BYTES) + body
 
@@ -41,5 +48,5 @@ def received(end: socket.socket) -> Iterator[Message]:
     with contextlib.suppress(ConnectionError):
         while data := end.recv(READ_BYTES):
             unread += data
-            while message := take(unread):
+            while (message := take(unread)) is not None:
                 yield message

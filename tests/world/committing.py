@@ -6,16 +6,23 @@ import socket
 import subprocess
 from collections.abc import Callable
 from threading import Thread
+from typing import Protocol
 
 from gateway.ledger.committer import Committer
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.free_space import FreeSpace
 
 
+class Serving(Protocol):
+    """What a committer does."""
+
+    def serve(self, end: socket.socket) -> None: ...
+
+
 class RunningThread:
     """As :class:`subprocess.Popen` shows a process. It cannot be killed."""
 
-    def __init__(self, committer: Committer, end: socket.socket) -> None:
+    def __init__(self, committer: Serving, end: socket.socket) -> None:
         self._thread = Thread(target=committer.serve, args=(end,), name="committer", daemon=True)
         self._thread.start()
 

@@ -72,7 +72,7 @@ class World:
             await opened.close()
 
     def committing(self) -> Committing:
-        return Committing(in_thread(self.file, self.space))
+        return Committing(self.path, in_thread(self.file, self.space))
 
     async def hold_up(self) -> None:
         """From here on a commit hangs until the gate is opened."""
@@ -482,7 +482,9 @@ async def test_a_failing_clean_up_does_not_end_the_committer(world: World, monke
     async with world.ledger() as ledger:
         with structlog.testing.capture_logs() as logs:
             assert [await ledger.append(decision(number)) for number in range(2)] == [0, 1]
-    assert {(line["event"], line["problem"]) for line in logs} == {("ledger_not_tidied", "ValueError('injected')")}
+    assert {(line["event"], line["problem"]) for line in logs} == {
+        ("ledger_not_tidied", "the ledger: ValueError('injected')")
+    }
 
 
 async def test_a_commit_that_was_in_time_is_not_told_to_hang_later(world: World) -> None:

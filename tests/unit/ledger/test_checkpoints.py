@@ -283,7 +283,7 @@ async def test_ledger_that_does_not_answer_is_told_in_bounded_time(
     gate, file = threading.Event(), LedgerFile(path)
     monkeypatch.setattr(file, "head", lambda: gate.wait() and LedgerFile.head(file))
     space = FreeSpace(path, minimum_bytes=0, clock=clock)
-    ledger = Ledger(Committing(in_thread(file, space)), queue_entries=10, commit_timeout_s=0.05)
+    ledger = Ledger(Committing(path, in_thread(file, space)), queue_entries=10, commit_timeout_s=0.05)
     await ledger.start()
     with pytest.raises(LedgerUnavailable, match="does not answer"):
         await ledger.head()

@@ -57,7 +57,7 @@ async def test_channel_sends_more_than_a_socket_holds_without_waiting() -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     channel = Channel(loop, ours, lambda _: None, ended.set)
     for number in range(50):
-        channel.send((number, b"x" * 100_000))
+        channel.send(encode((number, b"x" * 100_000)))
     found: list[Message] = []
     reading = threading.Thread(target=lambda: found.extend(received(theirs)), daemon=True)
     reading.start()
@@ -77,9 +77,9 @@ async def test_channel_tells_once_that_the_other_end_is_gone() -> None:
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     channel = Channel(asyncio.get_running_loop(), ours, told.append, lambda: ended.set_result(None))
     theirs.sendall(encode(("last", 1)))
-    channel.send((b"x" * 1_000_000,))
+    channel.send(encode((b"x" * 1_000_000,)))
     theirs.close()
-    channel.send(("more",))
+    channel.send(encode(("more",)))
     await asyncio.wait_for(ended, 5)
     assert told in ([("last", 1)], [])  # what was unread on the other side takes with it what that one sent
     assert ours.fileno() == -1
