@@ -17,7 +17,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
@@ -32,7 +31,7 @@ from gateway.ledger.messages import Message, encode
 log = structlog.get_logger(__name__)
 
 AGAIN_S = 1.0
-"""How long after a committer was started that did not last the next one is."""
+"""How long after the start of a committer that ended another may be started."""
 END_S = 0.5
 """How long a committer may take to end once its file is closed, or it was killed."""
 _ROOT = str(Path(__file__).parents[2])
@@ -44,6 +43,8 @@ _FINAL = {
     None: "the process that writes it cannot be ended; restart after checking the disk",
 }
 """Of how a committer ended: why none follows it."""
+
+_ANSWERED = len(get_args(Answer))
 
 Done = Callable[[Any], None]
 """Called with the result of a request, or with what failed."""
@@ -215,8 +216,8 @@ class Committing:
             self.on_loss(failure)
 
     def _is_due(self, message: Message) -> bool:
-        due = {0, *(number for number, _ in islice(self._pending, 1))}
-        return len(message) == len(get_args(Answer)) and message[0] in due
+        due = self._pending[0][0] if self._pending else 0
+        return len(message) == _ANSWERED and message[0] in (0, due)
 
     def _break_off(self) -> None:
         """Whatever answers is not what was started."""
@@ -228,14 +229,15 @@ class Committing:
     def _ended(self) -> None:
         """It is gone; what it was asked may be done, or not."""
         self._channel = None
-        lost, self._running = self._running, self._running if self.closed else None
-        if lost and not self.closed:
-            self._lose(lost)
-        self._fail(self.failure or self._ended_how)
+        if self._running and not self.closed:  # whoever closes it waits for it
+            self._lose(self._running)
+        problem = self.failure or self._ended_how
+        self._fail(problem)
         if not self.closed:
-            self.on_loss(self.failure or self._ended_how)
+            self.on_loss(problem)
 
     def _lose(self, running: Running) -> None:
+        self._running = None
         self.lost += 1
         status = _status(running)
         log.error("ledger_committer_ended", status=status)
@@ -280,10 +282,6 @@ def _started(start: Callable[[socket.socket], Running]) -> tuple[socket.socket, 
 
 def _heard(_result: Any) -> None:
     """Nobody waits for it; where it failed, what comes after it fails, too."""
-
-
-def _untidied(problem: Any) -> None:
-    log.error("ledger_not_tidied", problem=str(problem))
 
 
 def _status(running: Running) -> int | None:
