@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from gateway.ledger.reader import LedgerReader, Query
 from gateway.ledger.writer import LedgerWriter
 from tests.integration.conftest import Running
 from tests.world.clock import FakeClock
+from tests.world.waiting import until
 
 
 def acts(site: Running) -> list[tuple[object, object]]:
@@ -29,12 +29,6 @@ def acts(site: Running) -> list[tuple[object, object]]:
     with LedgerReader(site.world.settings.ledger.path) as reader:
         found = list(reader.search(Query(kind="administrative")))
     return [(entry["act"], entry["object"]) for entry in found]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - another thread writes it
-            await asyncio.sleep(0.05)
 
 
 async def test_a_grant_whose_time_is_over_is_ended_for_good_and_written_down(site: Running) -> None:

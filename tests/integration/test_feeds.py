@@ -33,8 +33,9 @@ from gateway.ledger.reader import LedgerReader, Query
 from gateway.storage import FeedCursors
 from tests.integration.conftest import running
 from tests.world.certificates import Authority
-from tests.world.feeds import Fed, HttpReceiver, SyslogReceiver, decision, feed, opened, until
+from tests.world.feeds import Fed, HttpReceiver, SyslogReceiver, decision, feed, opened
 from tests.world.kafka_broker import Broker
+from tests.world.waiting import until
 
 TOPIC_AUTHORIZATION_FAILED = 29
 NOWHERE = Addresses(*["http://127.0.0.1:9"] * 3, uploads="ftp://127.0.0.1:9/")

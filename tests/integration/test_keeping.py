@@ -17,7 +17,7 @@ from gateway.ledger.reader import LedgerReader, Query
 from gateway.ledger.verification import Report, verify
 from gateway.settings import FeedSettings, Settings
 from tests.integration.conftest import Running, running
-from tests.world.feeds import until
+from tests.world.waiting import until
 
 
 async def command(site: Running, *arguments: str) -> int:

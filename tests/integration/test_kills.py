@@ -25,6 +25,7 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
 from gateway.ledger.reader import LedgerReader, Query
 from gateway.ledger.verification import verify
+from tests.world.waiting import until
 
 SOAK = float(os.environ.get("SOAK", "0"))
 KILLS = round(1_000 * SOAK) or 50
@@ -126,14 +127,6 @@ async def test_what_a_store_saw_is_on_record_however_often_the_gateway_is_killed
     assert len(seen.decisions) > KILLS
 
 
-async def until_answered(seen: Seen) -> None:
-    """Until clients are served again."""
-    before = len(seen.answered)
-    async with asyncio.timeout(20):
-        while len(seen.answered) < before + 2 * CLIENTS:  # noqa: ASYNC110  nobody is told
-            await asyncio.sleep(0.01)
-
-
 async def test_what_a_store_saw_is_on_record_however_often_the_committer_is_killed(
     tmp_path: Path, stores: Addresses
 ) -> None:
@@ -148,7 +141,8 @@ async def test_what_a_store_saw_is_on_record_however_often_the_committer_is_kill
                 await asyncio.sleep(chance.uniform(0.0, LONGEST_S))
                 [committer] = gateway.children()
                 committer.kill()
-                await until_answered(seen)
+                before = len(seen.answered)
+                await until(lambda before=before: len(seen.answered) >= before + 2 * CLIENTS)
             gateway.kill()
         assert await is_gone(process)
     assert on_record(tmp_path / "world" / "state" / "ledger.db", seen) == 1

@@ -32,6 +32,7 @@ from gateway.proxy.webhook import INWARD
 from gateway.settings import NoticeSettings, NotificationSettings, load
 from gateway.storage import StateOutbox, StateStore
 from tests.world.certificates import Authority
+from tests.world.waiting import until
 
 NOWHERE = Addresses(*["http://127.0.0.1:9"] * 3, uploads="ftp://127.0.0.1:9/")
 CANARY = "canary-path-5e1f"
@@ -172,13 +173,6 @@ def tell(store: StateStore, count: int = 1) -> set[str]:
     ]
     store.put(*made)
     return {found.id for found in made}
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what is about to hold; in vain is an error."""
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 - what is waited for happens elsewhere
-            await asyncio.sleep(0.01)
 
 
 def all_delivered(store: StateStore) -> Callable[[], bool]:

@@ -14,10 +14,10 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import PRIYA
 from gateway.justification import AccessRequest, Grant, RequestState
 from tests.integration.conftest import Running, running
-from tests.integration.test_endings import until
 from tests.integration.test_ticket_hooks import SECRET, acts, push
 from tests.integration.test_tracked_access import PATH, tracking
 from tests.world.trackers import issue, jira, status
+from tests.world.waiting import until
 
 HOUR_US = 3_600_000_000
 BUG = {"issuetype": {"name": "Bug"}}

@@ -23,12 +23,12 @@ from tests.integration.conftest import Running, running
 from tests.integration.console.callers import ANN, Api
 from tests.integration.test_continuous import endless as endless
 from tests.integration.test_continuous import is_cut, streaming
-from tests.integration.test_endings import until
 from tests.integration.test_ticket_hooks import SECRET, acts, push
 from tests.integration.test_tracked_access import PATH, tracking
 from tests.integration.test_tracked_endings import BUG, hang, revoked
 from tests.integration.test_trackers import UNAVAILABLE, settings
 from tests.world.trackers import Served, issue, jira, record, servicenow, sys_id
+from tests.world.waiting import until
 
 FIELDS = {"assignee": {"accountId": "us-desk"}, "labels": ["us", 1]}
 CASE = {"issuetype": {"name": "Case"}, "priority": {"name": "Highest"}}

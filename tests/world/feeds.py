@@ -26,6 +26,7 @@ from gateway.ledger.working_thread import WorkingThread
 from gateway.notification import Backoff
 from gateway.settings import FeedSettings
 from gateway.storage import FeedCursors, StateStore
+from tests.world.waiting import until
 
 CLOCK = SystemClock()
 OPEN_SINK = partial(open_sink, node="gateway-1", clock=CLOCK)
@@ -120,13 +121,6 @@ def opened(directory: Path) -> Fed:
     ledger = LedgerFile(directory / "ledger.db")
     ledger.open()
     return Fed(ledger, directory / "ledger.db", StateStore(f"sqlite:///{directory}/gateway.db", CLOCK))
-
-
-async def until(holds: Callable[[], object], *, timeout_s: float = 20.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(timeout_s):
-        while not holds():  # noqa: ASYNC110  what it waits for is in a file or a thread
-            await asyncio.sleep(0.01)
 
 
 class ListSink:

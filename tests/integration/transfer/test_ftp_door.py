@@ -8,7 +8,7 @@ import io
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from gateway.demo.stores import Addresses
 from gateway.errors import LedgerUnavailable
 from tests.world.ftp import Ftp, ftp_world
 from tests.world.transfer import PASSWORD
+from tests.world.waiting import until
 
 
 @pytest.fixture
@@ -288,12 +289,3 @@ async def test_nothing_is_done_that_cannot_be_recorded(door: Ftp) -> None:
 def threads() -> list[threading.Thread]:
     """Those of sessions."""
     return [thread for thread in threading.enumerate() if thread.name == "ftp-session"]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    for _ in range(250):
-        if holds():
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not come to hold within 5 s")

@@ -17,9 +17,9 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import SAM
 from gateway.identity.ssh_certificates import kept_form, serial_of
 from tests.integration.transfer.conftest import require
-from tests.world.feeds import until
 from tests.world.passes import HOME, INDIA, Doors, pass_world, shown_by_ssh_keygen
 from tests.world.sftp import OpenSsh
+from tests.world.waiting import until
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from gateway.demo.stores import Addresses
 from gateway.demo.world import DANA, PRIYA, RAJ, SAM
 from gateway.identity import Revocation, Revoked, TransferPass
 from gateway.ledger.verification import verify
-from tests.world.feeds import until
 from tests.world.passes import HOME, INDIA, Doors, pass_world
+from tests.world.waiting import until
 
 MIB = 1024 * 1024
 CUT_WITHIN_S = 5.0

@@ -28,6 +28,7 @@ from gateway.transfer.site import Admits, Reading, SiteUnavailable, Writing
 from tests.integration.transfer.conftest import require
 from tests.world.sftp import OpenSsh, Sftp, sftp_world
 from tests.world.transfer import PASSWORD
+from tests.world.waiting import until
 
 MIB = 1024 * 1024
 REFUSALS = (asyncssh.Error, OSError)
@@ -48,12 +49,6 @@ async def subsystem(door: Sftp, **options: Any) -> AsyncIterator[asyncssh.SSHCli
 
 def packet(kind: int, *parts: bytes) -> bytes:
     return String(bytes([kind]) + b"".join(parts))
-
-
-async def until(what: Any, timeout_s: float = 5.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not what():  # noqa: ASYNC110 - there is nothing that would set an event
-            await asyncio.sleep(0.01)
 
 
 def connections() -> list[Any]:
@@ -663,7 +658,7 @@ async def test_openssh_hears_why_it_was_cut(tmp_path: Path, stores: Addresses) -
             file.truncate(64 * MIB)
         openssh = OpenSsh(tmp_path, door.port, door.host_key)
         fetching = asyncio.ensure_future(openssh.sftp("get long"))
-        await until(lambda: len(door.running.gateway.checkpoint.admissions), 10)
+        await until(lambda: len(door.running.gateway.checkpoint.admissions), timeout_s=10)
         await asyncio.sleep(0.3)
         door.revoke()
         began = asyncio.get_running_loop().time()

@@ -15,7 +15,8 @@ from gateway.errors import FeedUnavailable
 from gateway.feeds import Gone
 from gateway.feeds.feed import IDLE_S
 from gateway.feeds.reading import MAX_BATCH_BYTES, MAX_LOOKED_AT
-from tests.world.feeds import Fed, ListSink, act, completion, decision, feed, until
+from tests.world.feeds import Fed, ListSink, act, completion, decision, feed
+from tests.world.waiting import until
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gateway.ledger.verification import verify
 from tests.unit.ledger.entries import decision
 from tests.world.clock import FakeClock
 from tests.world.committing import in_thread
+from tests.world.waiting import until
 
 
 class TestFile(LedgerFile):
@@ -95,18 +96,6 @@ def world(path: Path, clock: FakeClock) -> World:
 @pytest.fixture(autouse=True)
 def _probe_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PROBE_S", 0.01)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  nobody is told: that is what is tested
-            await asyncio.sleep(0.005)
-
-
-async def until_healthy(ledger: Ledger) -> None:
-    async with asyncio.timeout(5):
-        while not ledger.healthy:  # noqa: ASYNC110  the ledger has no event of it; readiness asks, as this does
-            await asyncio.sleep(0.005)
 
 
 async def test_an_entry_with_a_sequence_is_in_the_file(path: Path) -> None:
@@ -250,7 +239,7 @@ async def test_what_fails_twice_is_lost_and_said_to_be(world: World) -> None:
             await until(lambda: len(world.file.batches) >= 3)
             assert world.file.batches[:3] == [1, 1, 0]
             world.file.error = None
-            await until_healthy(ledger)
+            await until(lambda: ledger.healthy)
     assert [line["id"] for line in logged if line["event"] == "ledger_entry_lost"] == [lost["id"]]
     assert world.bodies() == []
 
@@ -262,7 +251,7 @@ async def test_a_commit_that_hangs_loses_nothing_that_nobody_waits_for(world: Wo
         ledger.submit(decision(0))
         await until(lambda: "longer than" in ledger.problem)
         world.file.gate.set()
-        await until_healthy(ledger)
+        await until(lambda: ledger.healthy)
     assert len(world.bodies()) == 1
 
 
@@ -345,7 +334,7 @@ async def test_a_problem_that_passes_is_noticed_without_traffic(world: World) ->
         await asyncio.sleep(0.05)
         assert not ledger.healthy
         world.file.error = None
-        await until_healthy(ledger)
+        await until(lambda: ledger.healthy)
         assert world.file.batches[-1] == 0
     assert world.bodies() == []
 
@@ -377,7 +366,7 @@ async def test_a_commit_that_hangs_is_told_in_time(world: World) -> None:
             await ledger.append(decision(2))
         ledger.submit(decision(3))  # a completion waits for nobody
         world.file.gate.set()
-        await until_healthy(ledger)
+        await until(lambda: ledger.healthy)
         assert await ledger.append(decision(4)) == 3
     assert len(world.bodies()) == 4
 
@@ -435,7 +424,7 @@ async def test_a_low_disk_refuses_permits_and_keeps_room_for_the_rest(world: Wor
         assert "make room" in ledger.problem
         world.free = 100
         world.clock.advance(1)
-        await until_healthy(ledger)
+        await until(lambda: ledger.healthy)
         assert await ledger.append(decision(6), permit=True) == 4
 
 

@@ -35,6 +35,7 @@ from gateway.policy import Effect
 from tests.unit.ledger.entries import decision
 from tests.world.clock import FakeClock
 from tests.world.committing import RunningThread, in_thread
+from tests.world.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +52,7 @@ def process(ledger: Ledger) -> psutil.Process:
 async def killed(ledger: Ledger) -> None:
     """The committer ends now, and the gateway has seen it."""
     process(ledger).kill()
-    while ledger._committing._running:  # noqa: ASYNC110  nobody is told
-        await asyncio.sleep(0.005)
+    await until(lambda: not ledger._committing._running)
 
 
 async def test_a_ledger_goes_on_with_another_committer(path: Path) -> None:
@@ -95,8 +95,7 @@ async def test_a_committer_that_hangs_is_told_of_and_gone_on_with(path: Path) ->
         with pytest.raises(LedgerUnavailable, match="longer than"):
             await ledger.append(decision(0))
         stopped.resume()
-        while not ledger.healthy:  # noqa: ASYNC110  as readiness asks
-            await asyncio.sleep(0.005)
+        await until(lambda: ledger.healthy)
         assert await ledger.append(decision(1)) == 1
 
 
@@ -215,9 +214,7 @@ async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
         with pytest.raises(LedgerUnavailable, match="has ended with status 0"):
             await ledger.append(decision(number))
     assert starts == 2
-    async with asyncio.timeout(5):
-        while starts < 3:  # noqa: ASYNC110  nobody is told
-            await asyncio.sleep(0.02)
+    await until(lambda: starts >= 3)
     await ledger.close()
 
 
@@ -345,9 +342,7 @@ async def test_a_loss_is_known_and_mended_before_anybody_asks(path: Path, monkey
     async with Ledger.open(path) as ledger:
         await killed(ledger)
         assert "has ended with status -9" in ledger.problem
-        async with asyncio.timeout(5):
-            while not ledger.healthy:  # noqa: ASYNC110  as readiness asks
-                await asyncio.sleep(0.01)
+        await until(lambda: ledger.healthy)
         assert process(ledger).is_running()
 
 
@@ -404,9 +399,7 @@ async def test_what_fails_for_good_while_tidying_up_is_known_at_once(path: Path,
     start = in_thread(Failing(path), FreeSpace(path, minimum_bytes=0, clock=clock))
     ledger = Ledger(Committing(path, start), queue_entries=10, commit_timeout_s=1)
     await ledger.start()
-    async with asyncio.timeout(5):
-        while ledger.healthy:  # noqa: ASYNC110  as readiness asks
-            await asyncio.sleep(0.005)
+    await until(lambda: not ledger.healthy)
     assert "the disk failed" in ledger.problem
     with pytest.raises(LedgerUnavailable, match="the disk failed"):
         await ledger.append(decision(0))
@@ -442,8 +435,7 @@ async def test_a_signal_while_it_starts_does_not_end_it(path: Path) -> None:
         for number in range(10):
             await killed(ledger)
             waiting = asyncio.ensure_future(ledger.append(decision(number)))
-            while ledger._committing._running is None:  # noqa: ASYNC110  nobody is told
-                await asyncio.sleep(0)
+            await until(lambda: ledger._committing._running)
             process(ledger).terminate()
             assert await waiting == number
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.ledger.channel import Channel
 from gateway.ledger.messages import Message, encode, received, take
+from tests.world.waiting import until
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(max_size=300),
@@ -61,8 +62,7 @@ async def test_channel_sends_more_than_a_socket_holds_without_waiting() -> None:
     found: list[Message] = []
     reading = threading.Thread(target=lambda: found.extend(received(theirs)), daemon=True)
     reading.start()
-    while channel._unsent:  # noqa: ASYNC110  nobody is told
-        await asyncio.sleep(0.001)
+    await until(lambda: not channel._unsent)
     channel.close()
     await asyncio.to_thread(reading.join, 5)
     theirs.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from gateway.settings import NoticeSettings
 from gateway.storage import StateOutbox, StateStore
 from tests.unit.notification.samples import channel
 from tests.world.clock import FakeClock
+from tests.world.waiting import until
 
 OK, BUSY, BROKEN = Answer(200), Answer(429, "30"), Answer(500)
 NO_ANSWER = Answer(0, problem="no answer within 15 seconds")
@@ -108,13 +109,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
     world.store.close()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something that is about to hold; a test that waits in vain fails by its own time limit."""
-    async with asyncio.timeout(20):
-        while not holds():  # noqa: ASYNC110 - what is waited for stands in a database
-            await asyncio.sleep(0.005)
 
 
 async def settled(rounds: int = 10) -> None:
