@@ -462,7 +462,7 @@ class Checkpoint:
         return why.ticket.kind is TicketKind.SUPPORT and why.ticket.severity > 1
 
     def record_completion(self, admission: Admission, outcome: str, status: int) -> None:
-        """Hand the completion to the ledger; nobody waits for it."""
+        """Hand the completion to the ledger; nobody waits for it. One that it does not take is named in the log."""
         entry = completion(
             admission.decision,
             node=self.node,
@@ -475,7 +475,10 @@ class Checkpoint:
             bytes_out=admission.bytes_out,
             file=(admission.offset, admission.digest) if admission.digest else None,
         )
-        self.ledger.submit(entry)
+        try:
+            self.ledger.submit(entry)
+        except LedgerUnavailable as error:
+            log.error("ledger_entry_lost", id=entry.id, decision=admission.decision.id, problem=str(error))
 
 
 _SERVICE = frozenset({"service"})

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, MutableMapping
@@ -127,4 +128,5 @@ class Tidying:
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a program's main coroutine on uvloop."""
     gc.set_threshold(50_000, 20, 100)  # a request leaves few cycles behind; looking for them took a tenth of its time
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide how a process of ours ended
     return uvloop.run(main)

@@ -1,10 +1,11 @@
 """Appending from an event loop: many wait, one process commits, one sync serves all that waited.
 
 Invariants: a batch is whatever came while the last one was being synced, so nobody waits for a timer; what nobody waits
-for (a completion) begins no batch of its own: it rides with the next, or goes after :data:`RIDE_S`, and is handed in
-once more when its batch failed; entries are committed in the order in which they were handed in; an entry that was
-queued is committed even if whoever waits for it is cancelled; the queue is bounded; a waiter is told a sequence only
-once its entry is durable, and is told *something* within the commit timeout.
+for (a completion) begins no batch of its own: it rides with the next, or goes after :data:`RIDE_S`, is handed in once
+more when its batch failed, and as often as it takes when its committer died; entries are committed in the order in
+which they were handed in; an entry that was queued is committed even if whoever waits for it is cancelled; the queue
+is bounded; a waiter is told a sequence only once its entry is durable, and is told *something* within the commit
+timeout.
 
 The file belongs to a process of its own; see :mod:`gateway.ledger.committing`.
 """
@@ -23,7 +24,7 @@ import structlog
 
 from gateway.errors import LedgerFull, LedgerUnavailable
 from gateway.ledger.committer import Written
-from gateway.ledger.committing import Committing, NotAsked
+from gateway.ledger.committing import Committing, NoAnswer, NotAsked
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import Outcome
 from gateway.ledger.pseudonyms import Pseudonyms
@@ -48,7 +49,7 @@ class Ledger:
 
     Args:
         committing: writes what is handed in.
-        queue_entries: how many entries may be waiting or under way.
+        queue_entries: how many entries may be waiting or under way; for those that nobody waits for, as many more.
         commit_timeout_s: when waiters are told that a commit takes too long.
         pseudonyms: take the place of names in administrative acts; decisions come with theirs.
     """
@@ -171,7 +172,7 @@ class Ledger:
             What will be its sequence, or the failure.
         """
         future: asyncio.Future[int] = self._loop.create_future()
-        self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed))
+        self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed), self._queue_entries)
         self._awaited = True
         if not self._begun:
             self._begin_soon()
@@ -182,7 +183,7 @@ class Ledger:
 
         If its batch fails, it is handed in once more; if that fails too, the log says which entry was lost.
         """
-        self._queue(_Waiting(self._sealed(entry)))
+        self._queue(_Waiting(self._sealed(entry)), 2 * self._queue_entries)
         if not self._begun:
             self._let_ride()
 
@@ -246,9 +247,9 @@ class Ledger:
             raise LedgerUnavailable("the ledger is closed; nothing more is recorded")
         return entry if isinstance(entry, Entry) else seal(entry)
 
-    def _queue(self, waiting: _Waiting) -> None:
-        if len(self._waiting) + len(self._batch) >= self._queue_entries:
-            raise LedgerFull(f"{self._queue_entries} entries wait for the ledger already; try again")
+    def _queue(self, waiting: _Waiting, places: int) -> None:
+        if len(self._waiting) + len(self._batch) >= places:
+            raise LedgerFull(f"{places} entries wait for the ledger already; try again")
         self._waiting.append(waiting)
 
     def _let_ride(self) -> None:
@@ -286,7 +287,7 @@ class Ledger:
             problem, written = result
             outcomes = [_outcome(each, problem) for each in written]
         self._note(problem, len(batch))
-        self._hand_in_again(batch, outcomes, is_try=not self._stalled)
+        self._hand_in_again(batch, outcomes, is_try=not isinstance(result, NoAnswer))
         self._go_on()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.future:

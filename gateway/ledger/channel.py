@@ -15,7 +15,7 @@ class Channel:
     Args:
         end: closed with the channel, and when the other end is.
         received: called with each message.
-        lost: called when the other end is closed, or gone; not after :meth:`close`.
+        lost: called when the other end is closed, or gone, or says what is no message; not after :meth:`close`.
     """
 
     def __init__(
@@ -71,5 +71,14 @@ class Channel:
             self._lost()
             return
         self._unread += data
-        while self._end.fileno() >= 0 and (message := take(self._unread)) is not None:
+        while (message := self._next()) is not None:
             self._received(message)
+
+    def _next(self) -> Message | None:
+        """The next message; None where there is none, or nothing that is one."""
+        try:
+            return take(self._unread) if self._end.fileno() >= 0 else None
+        except (ValueError, EOFError, TypeError):
+            self.close()
+            self._lost()
+            return None

@@ -28,6 +28,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,16 @@ from gateway.errors import LedgerUnavailable
 from gateway.ledger.entry import Columns, Entry
 from gateway.ledger.file import LedgerFile, Outcome
 from gateway.ledger.free_space import FreeSpace
-from gateway.ledger.messages import VERSION, encode, received
-from gateway.ledger.schema import SCHEMA_VERSION
+from gateway.ledger.messages import encode, received
 
-PROGRAM = f"messages {VERSION}, ledger {SCHEMA_VERSION}, Python {platform.python_version()}"
+
+def _build() -> str:
+    """A digest of the ledger's modules, as they lie there when a process starts."""
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()[:16]
+
+
+PROGRAM = f"ledger {_build()}, Python {platform.python_version()}"
 """What a gateway and its committer have to have in common."""
 OTHER_PROGRAM = 3
 """Exit status of a committer that was installed after its gateway was started, and is not what that knows."""

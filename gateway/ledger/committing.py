@@ -26,6 +26,7 @@ from gateway.errors import LedgerUnavailable
 from gateway.files import Identity
 from gateway.ledger.channel import Channel
 from gateway.ledger.committer import OTHER_PROGRAM, PROGRAM, Answer, Handed
+from gateway.ledger.futures import settle
 from gateway.ledger.messages import Message, encode
 
 log = structlog.get_logger(__name__)
@@ -34,9 +35,15 @@ AGAIN_S = 1.0
 """How long after the start of a committer that ended another may be started."""
 END_S = 0.5
 """How long a committer may take to end once its file is closed, or it was killed."""
+LINGER_S = 0.02
+"""How long the event loop waits until one is gone that has let go of its sockets; beyond that, a thread does."""
 _ROOT = str(Path(__file__).parents[2])
-_MAIN = "import sys; sys.path.append(sys.argv.pop(1)); from gateway.ledger.committer import main; main(*sys.argv[1:])"
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_MAIN = (
+    "import sys; sys.path[:] = sys.argv.pop(1).split('\\n');"
+    "from gateway.ledger.committer import main; main(*sys.argv[1:])"
+)
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_FLAGS = {"-I": "isolated", "-E": "ignore_environment", "-s": "no_user_site", "-B": "dont_write_bytecode"}
 _FINAL = {
     OTHER_PROGRAM: "another version of the gateway was installed; restart it",
     -signal.SIGBUS: "the disk failed under the process that writes it; restart after checking the disk",
@@ -62,7 +69,11 @@ class Running(Protocol):
         ...
 
 
-class NotAsked(LedgerUnavailable):
+class NoAnswer(LedgerUnavailable):
+    """The committer died: what it was asked may be done, or not."""
+
+
+class NotAsked(NoAnswer):
     """There is no committer, and it is too early for another: nothing was handed to any."""
 
 
@@ -124,7 +135,14 @@ class Committing:
 
     def commit(self, batch: Sequence[Handed], done: Done) -> None:
         """Have a batch written and synced; done is called with what is :data:`Written`."""
-        self._ask(done, "commit", batch)
+
+        def written(result: Any) -> None:
+            if not isinstance(result, LedgerUnavailable) and not _is_of(result, len(batch)):
+                result = NoAnswer("the ledger: the process that writes it said what cannot be; it is ended")
+                self._break_off()
+            done(result)
+
+        self._ask(written, "commit", batch)
 
     async def call(self, act: str, *arguments: Any) -> Any:
         """Have something done between batches, and wait for what comes of it.
@@ -133,16 +151,7 @@ class Committing:
             LedgerUnavailable: it failed, or is not known to be done.
         """
         answered: asyncio.Future[Any] = self._loop.create_future()
-
-        def settle(result: Any) -> None:
-            if answered.done():
-                return
-            if isinstance(result, LedgerUnavailable):
-                answered.set_exception(result)
-            else:
-                answered.set_result(result)
-
-        self._ask(settle, act, *arguments)
+        self._ask(partial(settle, answered), act, *arguments)
         return await answered
 
     async def close(self, *, within_s: float) -> None:
@@ -160,7 +169,7 @@ class Committing:
         if self._pin is not None:
             os.close(self._pin)
             self._pin = None
-        self._fail("the ledger is closed")
+        self._fail(LedgerUnavailable("the ledger is closed"))
 
     def _ask(self, done: Done, act: str, *arguments: Any) -> None:
         try:
@@ -186,18 +195,31 @@ class Committing:
         if self.failure or self.closed:
             raise LedgerUnavailable(self.failure or "the ledger is closed")
         now_s = self._loop.time()
-        if now_s - self._began_s < AGAIN_S:
-            raise NotAsked(self._ended_how)
+        if self._running or now_s - self._began_s < AGAIN_S:
+            raise NotAsked(self._ended_how or "the ledger: the process that writes it is about to end; wait")
         self._began_s = now_s
         try:
-            end, self._running = _started(self._start)
-        except OSError as error:
-            self._ended_how = f"the ledger: no process to write it can be started: {error.strerror}; see to the system"
+            self._channel = self._started()
+        except Exception as error:  # whatever it is, the next one is tried
+            why = error.strerror if isinstance(error, OSError) else repr(error)
+            self._ended_how = f"the ledger: no process to write it can be started: {why}; see to the system"
             raise NotAsked(self._ended_how) from error
-        self._channel = Channel(self._loop, end, self._received, self._ended)
         if self._identity:
             self._ask(_heard, "open", self._identity, self.size)
         return self._channel
+
+    def _started(self) -> Channel:
+        """One more committer, and the channel to it; without a channel it ends."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                running = self._start(theirs)
+            channel = Channel(self._loop, ours, self._received, self._ended)
+        except BaseException:
+            ours.close()
+            raise
+        self._running = running
+        return channel
 
     def _received(self, message: Message) -> None:
         """An answer to the request that is due, or what nobody asked for."""
@@ -206,7 +228,7 @@ class Committing:
             self._break_off()
             return
         number, result, problem, size, failure = cast(Answer, message)
-        self.size, self.failure = max(self.size, size), failure
+        self.size, self.failure = size, failure
         if number:
             _, done = self._pending.popleft()
             done(LedgerUnavailable(problem) if problem else result)
@@ -221,35 +243,41 @@ class Committing:
 
     def _break_off(self) -> None:
         """Whatever answers is not what was started."""
-        if self._running and self._channel:
-            self._running.kill()
+        if self._channel:
             self._channel.close()
             self._ended()
 
     def _ended(self) -> None:
-        """It is gone; what it was asked may be done, or not."""
+        """It let go of its end, and is about to be gone; what it was asked may be done, or not."""
         self._channel = None
-        if self._running and not self.closed:  # whoever closes it waits for it
-            self._lose(self._running)
-        problem = self.failure or self._ended_how
-        self._fail(problem)
-        if not self.closed:
-            self.on_loss(problem)
+        if self.closed or not self._running:  # whoever closes it waits for it
+            self._fail(NoAnswer("the ledger is closed"))
+            return
+        try:
+            self._lose(self._running.wait(LINGER_S))
+        except subprocess.TimeoutExpired:
+            self._fail(NoAnswer("the ledger: the process that writes it answers no more; it is ended"))
+            ending = self._loop.run_in_executor(None, _status, self._running)
+            ending.add_done_callback(lambda ended: self._lose(ended.result()))
 
-    def _lose(self, running: Running) -> None:
+    def _lose(self, status: int | None) -> None:
+        """It is gone, or never will be."""
+        if self.closed:
+            return
         self._running = None
         self.lost += 1
-        status = _status(running)
         log.error("ledger_committer_ended", status=status)
         self._ended_how = f"the ledger: the process that writes it has ended with status {status}; another is started"
         if status in _FINAL:
             self.failure = f"the ledger: {_FINAL[status]}"
+        self._fail(LedgerUnavailable(self.failure) if self.failure else NoAnswer(self._ended_how))
+        self.on_loss(self.failure or self._ended_how)
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: LedgerUnavailable) -> None:
         """Tell all who wait."""
         pending, self._pending = self._pending, deque()
         for _, done in pending:
-            done(LedgerUnavailable(problem))
+            done(problem)
 
 
 def _pinned(path: Path, identity: Identity | None) -> int:
@@ -269,15 +297,12 @@ def _pinned(path: Path, identity: Identity | None) -> int:
     return pin
 
 
-def _started(start: Callable[[socket.socket], Running]) -> tuple[socket.socket, Running]:
-    """A committer, and the end at which it is asked."""
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
-            return ours, start(theirs)
-    except BaseException:
-        ours.close()
-        raise
+def _is_of(result: Any, entries: int) -> bool:
+    """Whether a result is what can become of so many entries."""
+    match result:
+        case (str(), list(outcomes)):
+            return len(outcomes) == entries and {int, str, type(None)}.issuperset(map(type, outcomes))
+    return False
 
 
 def _heard(_result: Any) -> None:
@@ -298,13 +323,17 @@ def _status(running: Running) -> int | None:
 
 
 def _start_process(path: Path, minimum_free_bytes: int, end: socket.socket) -> subprocess.Popen[bytes]:
-    """A committer of this very program. What ends a gateway does not end it, for a gateway that ends still records: it
-    is in a session of its own, where no signal of a terminal reaches it, and the signals stay blocked that others send
-    to every process of a service."""
+    """A committer of this very program, which finds its modules where this one does. What ends a gateway does not end
+    it, for a gateway that ends still records: it is in a session of its own, where no signal of a terminal reaches it,
+    and the signals stay blocked that others send to every process of a service."""
+    places = [place for place in sys.path if place]
+    places += [_ROOT] if _ROOT not in places else []
+    isolation = [flag for flag, given in _FLAGS.items() if getattr(sys.flags, given)]
+    arguments = ["\n".join(places), PROGRAM, str(path), str(minimum_free_bytes)]
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         return subprocess.Popen(  # noqa: S603  our own interpreter and program
-            [sys.executable, "-P", "-c", _MAIN, _ROOT, PROGRAM, str(path), str(minimum_free_bytes)],
+            [sys.executable, "-P", *isolation, "-c", _MAIN, *arguments],
             stdin=end.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,

@@ -15,7 +15,8 @@ crash                             leaves                                  next t
 while the file is made            a file without tables                   the tables are made
 before the commit                 frames without a commit mark            SQLite passes over them: nobody was told
 within the write of the commit    a torn frame, its checksum wrong        the same
-written, not yet synced           all of the batch, or nothing            either is whole: the head is in the batch
+written, not yet synced           all of the batch, or nothing            either is whole: the head is in the batch;
+                                                                          what is there is synced before it is told
 synced, nobody told yet           the batch                               it stands; the same entry handed in again
                                                                           gets the sequence that it has
 before the index caught up        entries without a row in the index      opening gives them one
@@ -131,7 +132,7 @@ class LedgerFile:
         return self._identity
 
     def commit(self, batch: Sequence[Entry]) -> list[Outcome]:
-        """Write entries in one transaction and sync it. An empty batch writes and syncs the head: a probe.
+        """Write entries in one transaction and sync it. An empty batch writes and syncs too: a probe.
 
         Nobody may be told of it before :meth:`require_in_place` has returned.
 
@@ -301,7 +302,7 @@ class LedgerFile:
                 if entry.id not in there:
                     there[entry.id] = (tree.size + len(new), entry.leaf_hash)
                     new.append(entry)
-            connection.execute(schema.TOUCH_HEAD)  # so that there is something to sync, even without an entry
+            connection.execute(schema.TOUCH)  # even without a new entry
             for start in range(0, len(new), schema.MAX_ROWS):
                 tree = _append(connection, tree, new[start : start + schema.MAX_ROWS])
         self._tree = tree  # not before the commit
@@ -331,6 +332,7 @@ class LedgerFile:
         """A connection to the same file as before; never to one that was put in its place."""
         if identity(self.path) != self._identity:
             raise self._give_up("its file was unlinked or replaced while in use; put it back and restart")
+        left = self._wal.exists() and self._wal.stat().st_size
         connection = self._connect(self.path, mode="rw", timeout_s=self._busy_timeout_s)
         self._connection = connection
         self._require_ledger(connection)  # before anything of it is changed
@@ -340,6 +342,8 @@ class LedgerFile:
                 _make_tables(connection)
             _upgrade(connection)
             self._tree = self._read_tree(connection)
+            if left:  # by a process that may have ended before it synced
+                connection.execute(schema.TOUCH)
         self._wal_identity = identity(self._wal)
         return connection
 

@@ -13,8 +13,6 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-VERSION = 1
-"""Of what is said in them; both ends have to have the same."""
 LENGTH_BYTES = 4
 READ_BYTES = 1 << 16
 
@@ -33,12 +31,19 @@ def encode(message: Message) -> bytes:
 
 
 def take(unread: bytearray) -> Message | None:
-    """The first message of what was read, which is taken out of it; None before it is whole."""
+    """The first message of what was read, which is taken out of it; None before it is whole.
+
+    Raises:
+        ValueError, EOFError, TypeError: it is none.
+    """
     end = LENGTH_BYTES + int.from_bytes(unread[:LENGTH_BYTES])
     if len(unread) < end:
         return None
-    message: Message = marshal.loads(memoryview(unread)[LENGTH_BYTES:end])  # noqa: S302  our own process wrote it
+    body = bytes(unread[LENGTH_BYTES:end])
     del unread[:end]
+    message = marshal.loads(body)  # noqa: S302  from our own process; nothing in this form can be called
+    if not isinstance(message, tuple):
+        raise TypeError(f"a message is a {type(message).__name__}; expected a tuple")
     return message
 
 

@@ -154,7 +154,8 @@ UPGRADES = {
 READ_MARKS = ("PRAGMA application_id", "PRAGMA user_version")
 READ_HEAD = "SELECT size, root, frontier, (SELECT coalesce(max(sequence) + 1, 0) FROM entry) FROM head"
 INSERT_HEAD = "INSERT INTO head VALUES (1, 0, ?, x'')"
-TOUCH_HEAD = "UPDATE head SET size = size"
+TOUCH = _MARK
+"""Writes a page, so that there is something to sync; to set a row to what it is would write nothing."""
 
 KEEP_CHECKPOINT = "INSERT INTO checkpoint VALUES (?, ?) ON CONFLICT DO NOTHING"
 KEEP_COSIGNATURE = "INSERT INTO cosignature VALUES (?, ?, ?) ON CONFLICT DO NOTHING"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
+
+from gateway.ledger.futures import settle
 
 Result = TypeVar("Result")
 
@@ -40,16 +43,7 @@ class WorkingThread:
     async def call(self, job: Callable[[], Result]) -> Result:
         """Do a job and wait for what comes of it."""
         done: asyncio.Future[Result] = self._loop.create_future()
-
-        def settle(result: Result | BaseException) -> None:
-            if done.done():
-                return
-            if isinstance(result, BaseException):
-                done.set_exception(result)
-            else:
-                done.set_result(result)
-
-        self.run(job, settle)
+        self.run(job, partial(settle, done))
         return await done
 
     def stop(self) -> None:

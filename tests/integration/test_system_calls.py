@@ -136,6 +136,39 @@ def test_ledger_that_is_whole_is_opened_without_a_write(tmp_path: Path) -> None:
     assert [call.split()[1].partition("(")[0] for call in touched] == ["unlink"]  # of the empty log, at the end
 
 
+def test_what_a_process_left_unsynced_is_synced_when_a_ledger_is_opened(tmp_path: Path) -> None:
+    """What it is said to hold, is on the disk."""
+    world = World(tmp_path, entries=3)
+    leaves = f"{FILE}file._connection.execute('PRAGMA synchronous = OFF'); file.commit([entry]); os._exit(0)"
+    subprocess.run([sys.executable, "-c", leaves, str(world.ledger)], check=True, timeout=20)
+    calls = world.trace(
+        sys.executable, "-c", f"{FILE}os.write(1, b'%d' % file.head()[0]); os._exit(0)", str(world.ledger)
+    )
+    in_order(calls, sync_of("ledger.db-wal"), r'write\(1<.*"4"')
+
+
+@pytest.mark.parametrize("batch", ["", "entry"])
+def test_nothing_new_is_synced_too(tmp_path: Path, batch: str) -> None:
+    """A probe tells whether the disk takes what is written; and an entry that is there already may not be durable yet,
+    for whoever wrote it may have died."""
+    world = World(tmp_path, entries=3)
+    commits = f"{FILE}file.commit([entry]); os.write(1, b'once'); file.commit([{batch}]); os.write(1, b'twice')"
+    calls = world.trace(sys.executable, "-c", commits, str(world.ledger))
+    log = r"ledger\.db-wal"
+    in_order(
+        calls, r'write\(1<.*"once"', rf"write\w*\(\d+<[^>]*/{log}>", sync_of("ledger.db-wal"), r'write\(1<.*"twice"'
+    )
+
+
+FILE = (
+    "import os, sys; from pathlib import Path; from gateway.ledger.file import LedgerFile\n"
+    "from gateway.ledger.entry import administrative, seal; from gateway.clock import SystemClock\n"
+    "entry = seal(administrative(clock=SystemClock(), node='n', actor='a', act='act', subject='s', details={}))\n"
+    "file = LedgerFile(Path(sys.argv[1])); file.open()\n"
+)
+"""A program that has opened a ledger, and has an entry for it."""
+
+
 class World:
     """The sample world with a ledger of old entries and a file that holds checkpoints; commands are traced in it."""
 

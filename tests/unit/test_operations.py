@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -66,6 +68,21 @@ def test_the_log_is_json_in_production_and_text_when_asked(capsys: pytest.Captur
     operations.configure_logging("info", "text")
     structlog.get_logger("t").info("listening", door="http")
     assert "listening" in capsys.readouterr().err
+
+
+def test_how_a_process_of_ours_ended_is_seen_whatever_was_inherited() -> None:
+    """A parent that ignores SIGCHLD hands that down, and the system would keep no status."""
+    program = (
+        "import asyncio, subprocess, sys; from gateway import operations\n"
+        "async def main(): return subprocess.run([sys.executable, '-c', 'raise SystemExit(7)']).returncode\n"
+        "print(operations.run(main()))"
+    )
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    line = [sys.executable, "-c", ignoring, sys.executable, "-c", program]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "7\n"
 
 
 def _fail(canary: str) -> None:

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,15 @@ from gateway.catalog import Action, Catalog, Classified, Customers, Resource, Ro
 from gateway.catalog.customers import Customer, CustomerPlan
 from gateway.checkpoint import Checkpoint
 from gateway.clock import SECOND_US
-from gateway.errors import GatewayError, LedgerUnavailable, Malformed, TrackerUnavailable, Unauthenticated, Unavailable
+from gateway.errors import (
+    GatewayError,
+    LedgerFull,
+    LedgerUnavailable,
+    Malformed,
+    TrackerUnavailable,
+    Unauthenticated,
+    Unavailable,
+)
 from gateway.identity import Kind, Principal
 from gateway.justification import Answer, Desk, Grant, Ticket, TicketKind, TrackedTickets
 from gateway.ledger.entry import Entry, decode, encode, seal
@@ -123,7 +132,7 @@ class World:
         return len(self.entries) - 1
 
     def submit(self, entry: Mapping[str, object] | Entry) -> None:
-        self.submitted.append(entry if isinstance(entry, Entry) else seal(entry))
+        self.submitted.append(self.answer("ledger", entry if isinstance(entry, Entry) else seal(entry)))
 
 
 class Failing:
@@ -431,6 +440,26 @@ async def test_one_too_many_is_recorded_as_a_denial_and_counts_against_no_grant(
     assert (await checkpoint.decide(approach(ticket="BUG-9"), limit=lambda _: "")).permitted
     assert world.desk.usage("G-1").requests == 1 + remembered
     assert world.submitted == []
+
+
+async def test_a_completion_that_the_ledger_does_not_take_is_named_in_the_log(world: World) -> None:
+    """And what it cost its grant is kept all the same."""
+    world.desk.put(BUG)
+    world.desk.put(GRANT)
+    saved: list[str] = []
+    checkpoint = world.checkpoint(save_usage=saved.append)
+    decision = await checkpoint.decide(approach(ticket="BUG-9"))
+    admission = checkpoint.admit(decision, approach(ticket="BUG-9"))
+    world.failing["ledger"] = LedgerFull("16384 entries wait")
+    with structlog.testing.capture_logs() as logs:
+        admission.complete("whole", 200)
+    [line] = logs
+    assert (line["event"], line["decision"], line["problem"]) == (
+        "ledger_entry_lost",
+        decision.id,
+        "16384 entries wait",
+    )
+    assert saved == ["G-1"]
 
 
 async def test_limit_is_asked_only_about_who_would_be_permitted(world: World) -> None:

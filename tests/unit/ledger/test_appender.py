@@ -269,6 +269,23 @@ async def test_a_full_queue_is_told_at_once(world: World) -> None:
         assert await ledger.append(decision(4)) == 3
 
 
+async def test_what_nobody_waits_for_has_places_of_its_own(world: World) -> None:
+    """A completion was paid for by its decision; but these too are bounded."""
+    async with world.ledger(queue_entries=2) as ledger:
+        await world.hold_up()
+        futures = [ledger.enqueue(decision(number)) for number in (0, 1)]
+        with pytest.raises(LedgerFull):
+            ledger.enqueue(decision(2))
+        ledger.submit(decision(3))
+        ledger.submit(decision(4))
+        with pytest.raises(LedgerFull):
+            ledger.submit(decision(5))
+        world.file.gate.set()
+        await asyncio.gather(*futures)
+        await ledger.flush()
+    assert len(world.bodies()) == 4
+
+
 async def test_what_is_no_entry_is_refused_before_it_is_queued(world: World) -> None:
     """A wrong entry costs nobody else theirs."""
     async with world.ledger() as ledger:

@@ -10,6 +10,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from gateway.ledger.committing import Committing
 from gateway.ledger.entry import seal
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.free_space import FreeSpace
-from gateway.ledger.messages import Message, encode, received
+from gateway.ledger.messages import encode, received
 from gateway.ledger.reader import LedgerReader, Query
 from gateway.ledger.verification import verify
 from gateway.ledger.writer import LedgerWriter
@@ -51,8 +53,9 @@ def process(ledger: Ledger) -> psutil.Process:
 
 async def killed(ledger: Ledger) -> None:
     """The committer ends now, and the gateway has seen it."""
+    lost = ledger.committers_lost
     process(ledger).kill()
-    await until(lambda: not ledger._committing._running)
+    await until(lambda: ledger.committers_lost > lost)
 
 
 async def test_a_ledger_goes_on_with_another_committer(path: Path) -> None:
@@ -111,7 +114,7 @@ async def test_a_committer_that_hangs_does_not_keep_a_gateway_from_ending(path: 
         assert not stopped.is_running()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 async def test_signals_that_end_a_gateway_do_not_end_its_committer(path: Path, number: int) -> None:
     """What was decided is recorded while the gateway ends."""
     async with Ledger.open(path) as ledger:
@@ -127,23 +130,31 @@ async def test_a_committer_is_not_in_the_session_of_the_gateway(path: Path) -> N
         assert os.getsid(process(ledger).pid) != os.getsid(0)
 
 
-def put(other: Path, path: Path) -> None:
-    """Another ledger lies where one was, whose file is kept, so that no other gets its inode."""
+def moved_aside(path: Path) -> None:
     path.rename(path.with_name("aside"))
-    for end in ("-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
-    shutil.copy(other, path)
 
 
-async def test_another_file_is_not_gone_on_with(path: Path, tmp_path: Path) -> None:
-    """Not with one that is as long and as whole, either; and for good."""
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("gone", [moved_aside, removed])
+async def test_another_file_is_not_gone_on_with(path: Path, tmp_path: Path, gone: Callable[[Path], None]) -> None:
+    """Not with one that is as long and as whole, either, whose number is never that of the ledger; and for good."""
     other = tmp_path / "other.db"
     async with Ledger.open(other) as ledger:
         await ledger.append(decision(7))
     async with Ledger.open(path) as ledger:
         await ledger.append(decision(0))
+        was, pin = identity(path), ledger._committing._pin
         await killed(ledger)
-        put(other, path)
+        gone(path)
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink()
+        shutil.copy(other, path)
+        assert pin is not None
+        assert (os.fstat(pin).st_dev, os.fstat(pin).st_ino) == was
+        assert identity(path) != was
         for number in (1, 2):
             with pytest.raises(LedgerUnavailable, match="was unlinked or replaced"):
                 await ledger.append(decision(number))
@@ -193,6 +204,49 @@ async def test_a_committer_that_cannot_be_started_is_told(path: Path) -> None:
     await ledger.close()
 
 
+@pytest.mark.parametrize(
+    "error", [TypeError("expected str"), MemoryError(), OSError(24, "Too many open files")], ids=repr
+)
+async def test_whatever_keeps_one_from_being_started_is_gone_on_from(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As soon as the cause is gone."""
+
+    def refuse(*_arguments: object) -> subprocess.Popen[bytes]:
+        raise error
+
+    for where in ("_start", "_started"):
+        async with Ledger.open(path) as ledger:
+            await killed(ledger)
+            with monkeypatch.context() as broken:
+                broken.setattr(ledger._committing, where, refuse)
+                with pytest.raises(LedgerUnavailable, match="no process to write it can be started"):
+                    await ledger.append(decision(0))
+            await until(lambda: ledger.healthy)
+            await ledger.append(decision(1))
+
+
+async def test_one_that_lingers_holds_up_nothing(path: Path) -> None:
+    """It let go of its end of the sockets, and lives on."""
+    program = "import os, time; os.close(0); time.sleep(30)"
+
+    def linger(end: socket.socket) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", program], stdin=end.fileno())
+
+    ledger = Ledger(Committing.in_process(path, minimum_free_bytes=0), queue_entries=10, commit_timeout_s=5)
+    await ledger.start()
+    await killed(ledger)
+    ledger._committing._start = linger
+    waiting, longest_s, before_s = asyncio.ensure_future(ledger.append(decision(0))), 0.0, time.monotonic()
+    while not (waiting.done() and ledger.committers_lost == 2):
+        await asyncio.sleep(0.001)
+        longest_s, before_s = max(longest_s, time.monotonic() - before_s), time.monotonic()
+    with pytest.raises(LedgerUnavailable, match="answers no more"):
+        await waiting
+    assert longest_s < module.END_S / 2
+    await ledger.close()
+
+
 async def test_one_that_does_not_last_is_followed_by_another_only_so_often(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +288,7 @@ async def test_no_other_is_started_beside_one_that_cannot_be_ended(path: Path, c
     ledger = Ledger(Committing(path, start), queue_entries=10, commit_timeout_s=1)
     await ledger.start()
     await ledger._committing.call("close")
+    await until(lambda: ledger._committing.failure)
     for number in range(2):
         with pytest.raises(LedgerUnavailable, match="cannot be ended; restart"):
             await ledger.append(decision(number))
@@ -290,29 +345,6 @@ async def test_a_ledger_that_went_back_is_refused_however_many_committers_later(
             await ledger.append(decision(3))
 
 
-def put_anew(other: Path, path: Path) -> None:
-    """As :func:`put`, but nothing is kept."""
-    for end in ("", "-wal", "-shm"):
-        path.with_name(path.name + end).unlink(missing_ok=True)
-    shutil.copy(other, path)
-
-
-async def test_another_file_never_gets_the_number_of_the_ledger(path: Path, tmp_path: Path) -> None:
-    """Not while there is no committer that has it open, either."""
-    other = tmp_path / "other.db"
-    async with Ledger.open(other) as ledger:
-        await ledger.append(decision(7))
-    async with Ledger.open(path) as ledger:
-        await ledger.append(decision(0))
-        await killed(ledger)
-        was = identity(path)
-        for _ in range(20):
-            put_anew(other, path)
-            assert identity(path) != was
-        with pytest.raises(LedgerUnavailable, match="was unlinked or replaced"):
-            await ledger.append(decision(1))
-
-
 async def test_what_nobody_waits_for_is_kept_until_there_is_a_committer_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,11 +389,22 @@ async def test_a_committer_of_another_program_ends_it(path: Path, monkeypatch: p
         assert ledger.committers_lost == 2
 
 
-ANSWERS = {"none": (), "short": (2,), "of another": (9, None, "", 0, ""), "lacking": (2, None, "", 0)}
+ANSWERS = {
+    "none": encode(()),
+    "short": encode((2,)),
+    "of another": encode((9, None, "", 0, "")),
+    "lacking": encode((2, None, "", 0)),
+    "too few": encode((2, ("", []), "", 0, "")),
+    "no outcomes": encode((2, ("", [1.5]), "", 0, "")),
+    "no pair": encode((2, 1, "", 0, "")),
+    "no form": (5).to_bytes(4) + b"\xff\xff\xff\xff\xff",
+    "cut": (5).to_bytes(4) + b"(\x05\x00\x00\x00",
+    "no tuple": (5).to_bytes(4) + b"i\x01\x00\x00\x00",
+}
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answer: Message) -> None:
+async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answer: bytes) -> None:
     """Who says it is ended, and who waits is told."""
 
     LedgerWriter(path).close()
@@ -371,22 +414,53 @@ async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answ
 
     ledger = Ledger(Committing(path, start), queue_entries=10, commit_timeout_s=1)
     await ledger.start()
-    with pytest.raises(LedgerUnavailable, match="has ended"):
+    with pytest.raises(LedgerUnavailable, match=r"has ended|said what cannot be"):
         await ledger.append(decision(0))
+    assert ledger.committers_lost == 1
     await ledger.close()
 
 
 class Liar:
     """Opens well, and answers everything else with this."""
 
-    def __init__(self, path: Path, answer: Message) -> None:
+    def __init__(self, path: Path, answer: bytes) -> None:
         self._opened = identity(path)
         self._answer = answer
+        self.asked: list[str] = []
 
     def serve(self, end: socket.socket) -> None:
         with end, suppress(ConnectionError):
             for number, act, *_ in received(end):
-                end.sendall(encode((number, self._opened, "", 0, "") if act == "open" else self._answer))
+                self.asked.append(act)
+                end.sendall(encode((number, self._opened, "", 0, "")) if act == "open" else self._answer)
+
+
+async def test_what_nobody_waits_for_outlives_every_committer_that_had_it(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them said that it failed."""
+    monkeypatch.setattr(appender, "PROBE_S", 0.01)
+    LedgerWriter(path).close()
+    whole = in_thread(LedgerFile(path), FreeSpace(path, minimum_bytes=0, clock=clock))
+    had: list[Liar] = []
+
+    def start(end: socket.socket) -> RunningThread:
+        if len(had) == 4:
+            return whole(end)
+        had.append(Liar(path, ANSWERS["no form"]))
+        return RunningThread(had[-1], end.dup())
+
+    entry = decision(0)
+    with structlog.testing.capture_logs() as logs:
+        ledger = Ledger(Committing(path, start), queue_entries=10, commit_timeout_s=1)
+        await ledger.start()
+        ledger.submit(entry)
+        await until(lambda: ledger.committers_lost == 4 and ledger.healthy)
+        await ledger.close()
+    with LedgerReader(path) as reader:
+        assert [each["id"] for each in reader.search(Query())] == [entry["id"]]
+    assert [liar.asked for liar in had] == [["open", "commit"]] * 4
+    assert not [line for line in logs if line["event"] == "ledger_entry_lost"]
 
 
 async def test_what_fails_for_good_while_tidying_up_is_known_at_once(path: Path, clock: FakeClock) -> None:
@@ -448,6 +522,25 @@ async def test_a_committer_imports_nothing_from_where_it_was_started(
     monkeypatch.chdir(tmp_path)
     async with Ledger.open(path) as ledger:
         assert await ledger.append(decision(0)) == 0
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E"])
+def test_a_committer_is_as_isolated_as_its_gateway(path: Path, tmp_path: Path, flag: str) -> None:
+    """What the environment says of modules, it says to both of them or to neither."""
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "sqlite3.py").write_text("raise SystemExit(9)")
+    program = (
+        f"import sys; sys.path[:] = {[place for place in sys.path if place]!r}\n"
+        "import asyncio, pathlib\n"
+        "from gateway.ledger.appender import Ledger\n"
+        "async def main():\n"
+        "    async with Ledger.open(pathlib.Path(sys.argv[1])) as ledger: print(await ledger.head())\n"
+        "asyncio.run(main())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "evil")}
+    line = [sys.executable, flag, "-c", program, str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=20, env=environment)
+    assert done.stdout.startswith("(0, b"), done.stderr
 
 
 async def test_who_waits_when_a_ledger_is_closed_is_told(path: Path) -> None:

@@ -19,7 +19,7 @@ from gateway.ledger import file as module
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import LedgerFile
 from gateway.ledger.reader import LedgerReader
-from gateway.ledger.schema import MAX_ROWS
+from gateway.ledger.schema import MAX_ROWS, TOUCH
 from gateway.ledger.verification import verify
 from gateway.ledger.writer import LedgerWriter
 from tests.unit.ledger.entries import decision, tampering, write
@@ -71,7 +71,7 @@ def file(path: Path, faults: Faults) -> LedgerFile:
 
 
 APPEND = "INSERT INTO append"  # a transaction of its own
-STEPS = (APPEND, "BEGIN", "SELECT size", "SELECT sequence", "UPDATE head", "COMMIT")
+STEPS = (APPEND, "BEGIN", "SELECT size", "SELECT sequence", TOUCH, "COMMIT")
 
 
 def batch_through(step: str) -> list[Entry]:
