@@ -7,6 +7,8 @@ where a store's answer is passed on.
 from __future__ import annotations
 
 from email.utils import formatdate
+from functools import lru_cache
+from time import time
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -30,6 +32,12 @@ class OctetWriter(StreamWriter):
             raise ValueError("a header holds the end of a line")
         self._headers_written = False
         self._headers_buf = "\r\n".join((*lines, "", "")).encode("utf-8", "surrogateescape")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """``Date`` (RFC 9110 §6.6.1), the same for all answers of a second."""
+    return formatdate(second, usegmt=True)
 
 
 def write_octets(request: web.BaseRequest) -> None:
@@ -66,7 +74,7 @@ class WholeAnswer(web.StreamResponse):
         if body and "Content-Type" not in headers:
             headers["Content-Type"] = "application/octet-stream"
         if "Date" not in headers:
-            headers["Date"] = formatdate(usegmt=True)
+            headers["Date"] = _date(int(time()))
         if self._keep_alive != (version >= (1, 1)):
             headers["Connection"] = "keep-alive" if self._keep_alive else "close"
         writer = self._asked.writer

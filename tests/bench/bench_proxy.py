@@ -7,7 +7,7 @@ figure to read is the ratio, the median over pairs of rounds. It grows with the 
 those who wait at the same time share a sync. How much of the machine was idle tells what limits: processors, or
 waiting.
 
-``BENCH_AGAINST`` names another checkout, whose gateway takes part as a third.
+``BENCH_AGAINST`` names another checkout, whose gateway takes part as a third; ``BENCH_CLIENTS`` says how many at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import aiohttp
 import psutil
 import uvloop
 
-CLIENTS = (32, 128, 256)
+CLIENTS = tuple(int(each) for each in os.environ.get("BENCH_CLIENTS", "32,128,256").split(","))
 ROUNDS, ROUND_S = int(os.environ.get("BENCH_ROUNDS", "7")), 1.0
 AGAINST = os.environ.get("BENCH_AGAINST", "")
 BODY = b"x" * int(os.environ.get("BENCH_BODY_BYTES", "512"))

@@ -6,8 +6,10 @@ import asyncio
 import base64
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +231,16 @@ async def test_the_decision_comes_before_100_continue(front: tuple[Running, Coun
     assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)).startswith(b"HTTP/1.1 200 ")
     assert store.whole[0].endswith(b"0123456789")
     writer.close()
+
+
+async def test_an_answer_without_a_date_gets_one(front: tuple[Running, CountingStore]) -> None:
+    """RFC 9110 §6.6.1: of when it is passed on, one second and another."""
+    site, _ = front
+    for _ in range(2):
+        before = int(time.time())
+        _, headers, _ = await site.ask(SAM, "/conversations/acme/7")
+        assert before <= parsedate_to_datetime(headers["Date"]).timestamp() <= time.time()
+        await asyncio.sleep(1)
 
 
 async def test_what_follows_a_refusal_is_not_answered(front: tuple[Running, CountingStore]) -> None:
