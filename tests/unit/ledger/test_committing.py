@@ -226,24 +226,32 @@ async def test_whatever_keeps_one_from_being_started_is_gone_on_from(
             await ledger.append(decision(1))
 
 
-async def test_one_that_lingers_holds_up_nothing(path: Path) -> None:
+async def test_one_that_lingers_holds_up_nothing_and_has_no_other_beside_it(path: Path) -> None:
     """It let go of its end of the sockets, and lives on."""
     program = "import os, time; os.close(0); time.sleep(30)"
+    lingering: list[subprocess.Popen[bytes]] = []
+    beside: list[subprocess.Popen[bytes]] = []
 
     def linger(end: socket.socket) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", program], stdin=end.fileno())
+        beside.extend(one for one in lingering if one.poll() is None)
+        lingering.append(subprocess.Popen([sys.executable, "-c", program], stdin=end.fileno()))
+        return lingering[-1]
 
     ledger = Ledger(Committing.in_process(path, minimum_free_bytes=0), queue_entries=10, commit_timeout_s=5)
     await ledger.start()
     await killed(ledger)
     ledger._committing._start = linger
     waiting, longest_s, before_s = asyncio.ensure_future(ledger.append(decision(0))), 0.0, time.monotonic()
-    while not (waiting.done() and ledger.committers_lost == 2):
+    while ledger.committers_lost < 2:
         await asyncio.sleep(0.001)
         longest_s, before_s = max(longest_s, time.monotonic() - before_s), time.monotonic()
+        if waiting.done():
+            with pytest.raises(LedgerUnavailable):
+                await ledger.head()
     with pytest.raises(LedgerUnavailable, match="answers no more"):
         await waiting
     assert longest_s < module.END_S / 2
+    assert not beside
     await ledger.close()
 
 
@@ -528,7 +536,8 @@ async def test_a_committer_imports_nothing_from_where_it_was_started(
 def test_a_committer_is_as_isolated_as_its_gateway(path: Path, tmp_path: Path, flag: str) -> None:
     """What the environment says of modules, it says to both of them or to neither."""
     (tmp_path / "evil").mkdir()
-    (tmp_path / "evil" / "sqlite3.py").write_text("raise SystemExit(9)")
+    for module_of_others in ("sitecustomize", "sqlite3"):
+        (tmp_path / "evil" / f"{module_of_others}.py").write_text("import os; os._exit(9)")
     program = (
         f"import sys; sys.path[:] = {[place for place in sys.path if place]!r}\n"
         "import asyncio, pathlib\n"
