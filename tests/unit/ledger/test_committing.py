@@ -397,22 +397,22 @@ async def test_a_committer_of_another_program_ends_it(path: Path, monkeypatch: p
         assert ledger.committers_lost == 2
 
 
-ANSWERS = {
-    "none": encode(()),
-    "short": encode((2,)),
-    "of another": encode((9, None, "", 0, "")),
-    "lacking": encode((2, None, "", 0)),
-    "too few": encode((2, ("", []), "", 0, "")),
-    "no outcomes": encode((2, ("", [1.5]), "", 0, "")),
-    "no pair": encode((2, 1, "", 0, "")),
-    "no form": (5).to_bytes(4) + b"\xff\xff\xff\xff\xff",
-    "cut": (5).to_bytes(4) + b"(\x05\x00\x00\x00",
-    "no tuple": (5).to_bytes(4) + b"i\x01\x00\x00\x00",
+ANSWERS: dict[str, Callable[[int], bytes]] = {
+    "none": lambda _: encode(()),
+    "short": lambda number: encode((number,)),
+    "of another": lambda number: encode((number + 1, None, "", 0, "")),
+    "lacking": lambda number: encode((number, None, "", 0)),
+    "too few": lambda number: encode((number, ("", []), "", 0, "")),
+    "no outcomes": lambda number: encode((number, ("", [1.5]), "", 0, "")),
+    "no pair": lambda number: encode((number, 1, "", 0, "")),
+    "no form": lambda _: (5).to_bytes(4) + b"\xff\xff\xff\xff\xff",
+    "cut": lambda _: (5).to_bytes(4) + b"(\x05\x00\x00\x00",
+    "no tuple": lambda _: (5).to_bytes(4) + b"i\x01\x00\x00\x00",
 }
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answer: bytes) -> None:
+async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answer: Callable[[int], bytes]) -> None:
     """Who says it is ended, and who waits is told."""
 
     LedgerWriter(path).close()
@@ -431,7 +431,7 @@ async def test_an_answer_that_is_not_due_is_believed_in_nothing(path: Path, answ
 class Liar:
     """Opens well, and answers everything else with this."""
 
-    def __init__(self, path: Path, answer: bytes) -> None:
+    def __init__(self, path: Path, answer: Callable[[int], bytes]) -> None:
         self._opened = identity(path)
         self._answer = answer
         self.asked: list[str] = []
@@ -440,7 +440,7 @@ class Liar:
         with end, suppress(ConnectionError):
             for number, act, *_ in received(end):
                 self.asked.append(act)
-                end.sendall(encode((number, self._opened, "", 0, "")) if act == "open" else self._answer)
+                end.sendall(encode((number, self._opened, "", 0, "")) if act == "open" else self._answer(number))
 
 
 @pytest.mark.parametrize("answer", ["no form", "too few"])
