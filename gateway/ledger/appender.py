@@ -241,6 +241,16 @@ class Ledger:
                 log.error("ledger_left_hanging", entries=len(self._waiting) + len(self._batch))
         self._stop_timer()
         await self._committing.close(within_s=0 if self._begun else 2 * self._commit_timeout_s)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Nothing is written any more, and nothing is left without a word."""
+        for waiting in self._waiting:
+            if waiting.future:
+                _tell(waiting.future, LedgerUnavailable("the ledger is closed"))
+            else:
+                log.error("ledger_entry_lost", id=waiting.entry.id)
+        self._waiting.clear()
 
     def _sealed(self, entry: Mapping[str, object] | Entry) -> Entry:
         if self._closed:
@@ -307,6 +317,9 @@ class Ledger:
                 self._waiting.appendleft(waiting._replace(last=waiting.last or is_try))
 
     def _go_on(self) -> None:
+        if self._committing.closed:
+            self._begun = False
+            return
         if not self._stalled and (self._awaited or (self._closed and self._waiting)):
             self._begin_soon()
             return
@@ -319,8 +332,8 @@ class Ledger:
             self._let_ride()
 
     def _probe_later(self) -> None:
-        """Unless the ledger failed for good, or is closed; what waits rides with it."""
-        if not (self._committing.failure or self._committing.closed):
+        """Unless the ledger failed for good; what waits rides with it."""
+        if not self._committing.failure:
             self._timer = self._loop.call_later(PROBE_S, self._probe)
 
     def _lost(self, problem: str) -> None:

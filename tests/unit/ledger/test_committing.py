@@ -103,15 +103,24 @@ async def test_a_committer_that_hangs_is_told_of_and_gone_on_with(path: Path) ->
 
 
 async def test_a_committer_that_hangs_does_not_keep_a_gateway_from_ending(path: Path) -> None:
-    """It is ended, and nothing of it stays."""
+    """It is ended, and nothing of it stays; whoever waits is told, and what nobody waits for is named."""
+    left = [decision(number) for number in range(4)]
     async with Ledger.open(path, commit_timeout_s=0.05) as ledger:
         stopped = process(ledger)
         stopped.suspend()
-        future = ledger.enqueue(decision(0))
-        async with asyncio.timeout(3):
-            await ledger.close()
-        assert isinstance(future.exception(), LedgerUnavailable)
+        ledger.submit(left[0])
+        futures = [ledger.enqueue(decision(10))]
+        await until(lambda: ledger._committing._pending)
+        ledger.submit(left[1])
+        futures.append(ledger.enqueue(decision(11)))
+        ledger.submit(left[2])
+        ledger.submit(left[3])
+        with structlog.testing.capture_logs() as logs:
+            async with asyncio.timeout(3):
+                await ledger.close()
+        assert all(isinstance(future.exception(), LedgerUnavailable) for future in futures)
         assert not stopped.is_running()
+    assert [line["id"] for line in logs if line["event"] == "ledger_entry_lost"] == [entry["id"] for entry in left]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
