@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -50,8 +50,6 @@ _FINAL = {
     None: "the process that writes it cannot be ended; restart after checking the disk",
 }
 """Of how a committer ended: why none follows it."""
-
-_ANSWERED = len(get_args(Answer))
 
 Done = Callable[[Any], None]
 """Called with the result of a request, or with what failed."""
@@ -239,7 +237,10 @@ class Committing:
 
     def _is_due(self, message: Message) -> bool:
         due = self._pending[0][0] if self._pending else 0
-        return len(message) == _ANSWERED and message[0] in (0, due)
+        match message:
+            case (int(number), _, str(), int(), str()):  # an Answer
+                return number in (0, due)
+        return False
 
     def _break_off(self) -> None:
         """Whatever answers is not what was started."""

@@ -411,6 +411,8 @@ ANSWERS: dict[str, Callable[[int], bytes]] = {
     "short": lambda number: encode((number,)),
     "of another": lambda number: encode((number + 1, None, "", 0, "")),
     "lacking": lambda number: encode((number, None, "", 0)),
+    "no size": lambda number: encode((number, None, "", "0", "")),
+    "no reason": lambda number: encode((number, None, "", 0, None)),
     "too few": lambda number: encode((number, ("", []), "", 0, "")),
     "no outcomes": lambda number: encode((number, ("", [1.5]), "", 0, "")),
     "no pair": lambda number: encode((number, 1, "", 0, "")),
