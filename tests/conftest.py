@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from gateway import rooms
+from gateway.ledger import committing
 from gateway.storage import store
+from tests.world import forked
 from tests.world.migrated import upgrade_by_copy
 from tests.world.remembered import engine_that_remembers, load_once
 
@@ -61,11 +64,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _worked_out_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test migrates a state database of its own but those of migrating, nor reads a policy that another has read."""
+    """No test migrates a state database of its own but those of migrating, nor starts an interpreter for its committer
+    but those of committers, nor reads a policy that another has read."""
     if request.path.stem != "test_migrations":
         monkeypatch.setattr(store, "upgrade", upgrade_by_copy)
         monkeypatch.setattr(store, "_engine", engine_that_remembers)
         monkeypatch.setattr(rooms, "load_policy", load_once)
+    if request.path.stem != "test_committing" and hasattr(os, "pidfd_open"):
+        monkeypatch.setattr(committing, "_start_process", forked.start)
 
 
 @pytest.fixture(autouse=True)
