@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,8 @@ def _worked_out_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(store, "upgrade", upgrade_by_copy)
         monkeypatch.setattr(store, "_engine", engine_that_remembers)
         monkeypatch.setattr(rooms, "load_policy", load_once)
-    if request.path.stem != "test_committing" and hasattr(os, "pidfd_open"):
-        monkeypatch.setattr(committing, "_start_process", forked.start)
+    if request.path.stem != "test_committing" and forked.POSSIBLE:
+        monkeypatch.setattr(committing, "_start_process", forked.start_committer)
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ from gateway.ledger.verification import verify
 from gateway.ledger.writer import LedgerWriter
 from gateway.settings import HolderSettings, Settings, load
 from tests.integration.conftest import Running, running
+from tests.world.forked import run_command
 from tests.world.signed import copy_ledger
 from tests.world.witness import Shelf, Witness, serving
 
@@ -253,8 +254,7 @@ async def test_slow_holder_delays_no_answer(tmp_path: Path, stores: Addresses) -
 
 
 def command(site: Running, *words: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-c", "from gateway.cli import main; main()", "--config", str(site.world.config), *words]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=dict(os.environ))
+    return run_command(["--config", str(site.world.config), *words], os.environ)
 
 
 async def test_key_is_rotated_under_a_running_gateway(tmp_path: Path, stores: Addresses) -> None:

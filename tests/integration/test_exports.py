@@ -15,6 +15,7 @@ from gateway.demo import tour, transfers
 from gateway.demo.tour import Step
 from gateway.demo.world import DANA, SAM
 from tests.verifier.verify import check_report
+from tests.world.forked import run_command
 from tests.world.ocsf import faults
 
 VERIFIER = Path(__file__).parents[1] / "verifier" / "verify.py"
@@ -45,8 +46,9 @@ def toured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(folder: Path, *arguments: str) -> str:
     """What a command prints, over the configuration of a folder."""
     environment: Mapping[str, str] = {"RESIDENCY_GATEWAY_CONFIG": str(folder / "gateway.toml"), "PATH": "/usr/bin:/bin"}
-    program = [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
-    return subprocess.run(program, env=environment, capture_output=True, check=True, text=True, timeout=100).stdout
+    done = run_command(arguments, environment)
+    done.check_returncode()
+    return done.stdout
 
 
 def is_from_outside(step: Step, customer: str) -> bool:

@@ -1,5 +1,6 @@
-"""Committers forked off a process that has imported what they need: what a process of its own takes, a fork does not,
-and from there on they are the same. Tests of how a committer is started start it as a gateway does."""
+"""Committers and commands that are forked off a process which has imported what they need: a process of its own takes
+most of its time for that, and from there on they are the same. Tests of how they are started start them as anybody
+does."""
 
 from __future__ import annotations
 
@@ -11,15 +12,20 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from gateway.ledger.committer import PROGRAM, main
+import gateway.ledger.committer as committer
 
+POSSIBLE = hasattr(os, "pidfd_open")
 _ROOT = str(Path(__file__).parents[2])
-_MAIN = f"import sys; sys.path[:] = {sys.path!r}; from tests.world.forked import serve; serve()"
-_MESSAGE_BYTES = 65_536
+_MAIN = f"import sys; sys.path[:] = {sys.path!r}; from tests.world.forked import serve; serve(sys.argv[1])"
+_MESSAGE_BYTES = 1 << 16
+_PATIENCE_S = 100.0
 
 
 class Forked:
@@ -40,7 +46,7 @@ class Forked:
             try:
                 self.returncode = int(self._told.recv(_MESSAGE_BYTES))
             except TimeoutError:
-                raise subprocess.TimeoutExpired("committer", timeout) from None
+                raise subprocess.TimeoutExpired(str(self.pid), timeout) from None
             self._told.close()
         return self.returncode
 
@@ -52,24 +58,52 @@ class Forked:
         self._told.close()  # a test that lets go of it unasked is not told
 
 
-def start(path: Path, minimum_free_bytes: int, end: socket.socket) -> Forked:
+def start_committer(path: Path, minimum_free_bytes: int, end: socket.socket) -> Forked:
     """As :func:`gateway.ledger.committing._start_process`."""
+    arguments = (committer.PROGRAM, str(path), str(minimum_free_bytes))
+    return _fork("committer", arguments, {}, (end.fileno(),))
+
+
+def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """As :func:`subprocess.run` runs ``residency-gateway`` with these arguments, and in no other environment."""
+    if not POSSIBLE:
+        program = [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
+        return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+    with TemporaryFile() as output, TemporaryFile() as errors, TemporaryFile() as nothing:
+        descriptors = (nothing.fileno(), output.fileno(), errors.fileno())
+        running = _fork("command", arguments, environment, descriptors)
+        try:
+            status = running.wait(_PATIENCE_S)
+        finally:
+            running.kill()
+        written = []
+        for file in (output, errors):
+            file.seek(0)
+            written.append(file.read().decode())
+    return subprocess.CompletedProcess(arguments, status, *written)
+
+
+def _fork(kind: str, arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> Forked:
+    """Args:
+    descriptors: what it has as standard input, output and errors.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    request = json.dumps([str(Path.cwd()), PROGRAM, str(path), str(minimum_free_bytes)]).encode()
+    request = json.dumps([str(Path.cwd()), dict(environment), list(arguments)]).encode()
     with theirs:
-        socket.send_fds(_server(), [request], [end.fileno(), theirs.fileno()])
+        socket.send_fds(_server(kind), [request], [theirs.fileno(), *descriptors])
     return Forked(ours)
 
 
 @cache
-def _server() -> socket.socket:
+def _server(kind: str) -> socket.socket:
     """A process that serves this one, as long as this one lives."""
     from gateway.ledger.committing import _ENDING  # asks for more than a committer is to have in memory
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING if kind == "committer" else ())
+    program = [sys.executable, "-c", _MAIN, kind]
     with theirs:
-        process = subprocess.Popen([sys.executable, "-c", _MAIN], stdin=theirs, stdout=subprocess.DEVNULL, cwd=_ROOT)
+        process = subprocess.Popen(program, stdin=theirs, stdout=subprocess.DEVNULL, cwd=_ROOT)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     @atexit.register
@@ -80,9 +114,13 @@ def _server() -> socket.socket:
     return ours
 
 
-def serve() -> None:
-    """Fork a committer at each request, and tell how it ended, until standard input is closed."""
-    requests = socket.socket(fileno=0)
+def serve(kind: str) -> None:
+    """Fork one at each request, and tell how it ended, until the other end of standard input is closed."""
+    become = {"committer": _become_committer, "command": _become_command}[kind]
+    if kind == "command":
+        for name in import_module("gateway.cli").COMMANDS:
+            import_module(f"gateway.cli.{name}")
+    requests = socket.socket(fileno=os.dup(0))
     running: dict[int, tuple[int, socket.socket]] = {}
     while True:
         ready, _, _ = select.select([requests, *running], [], [])
@@ -92,14 +130,19 @@ def serve() -> None:
             told.close()
             os.close(ended)
         if requests in ready:
-            request, descriptors, _, _ = socket.recv_fds(requests, _MESSAGE_BYTES, 2)
+            request, descriptors, _, _ = socket.recv_fds(requests, _MESSAGE_BYTES, 4)
             if not request:
                 return
-            end, told = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+            told = socket.socket(fileno=descriptors.pop(0))
             pid = os.fork()
             if not pid:
-                _become(end, [requests, told, *(other for _, other in running.values())], list(running), request)
-            end.close()
+                for other in (requests, told, *(other for _, other in running.values())):
+                    other.close()
+                for other_pid in running:
+                    os.close(other_pid)
+                _live(become, request, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
             _tell(told, pid)
             running[os.pidfd_open(pid)] = pid, told
 
@@ -109,21 +152,32 @@ def _tell(told: socket.socket, number: int) -> None:
         told.send(str(number).encode())
 
 
-def _become(end: socket.socket, sockets: list[socket.socket], descriptors: list[int], request: bytes) -> None:
-    """A committer at that end, which has nothing of the process that it was forked off."""
+def _live(become: Callable[[list[str]], None], request: bytes, descriptors: Sequence[int]) -> None:
+    """What a process does that was forked off; nothing of what it was forked off is left to it."""
     status = 1
     try:
-        for other in sockets:
-            other.close()
-        for descriptor in descriptors:
+        for place, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, place)
             os.close(descriptor)
-        os.setsid()
-        os.dup2(end.detach(), 0)
-        directory, *arguments = json.loads(request)
+        directory, environment, arguments = json.loads(request)
         os.chdir(directory)
-        main(*arguments)
+        os.environ.clear()
+        os.environ.update(environment)
+        become(arguments)
         status = 0
     except SystemExit as stop:
         status = int(stop.code or 0)
     finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
         os._exit(status)
+
+
+def _become_committer(arguments: list[str]) -> None:
+    os.setsid()
+    committer.main(*arguments)
+
+
+def _become_command(arguments: list[str]) -> None:
+    sys.argv[1:] = arguments
+    import_module("gateway.cli").main()
