@@ -104,16 +104,24 @@ class Policy:
         requests = [_access_request(facts) for facts in rows]
         answers = self._ask(self._access, requests)
         blocked = [not answer.permitted and bool(answer.rules) for answer in answers]
-        # the requests passed the schema just now: it need not look at them again
-        again = self._ask(
-            self._permits, [each for each, block in zip(requests, blocked, strict=True) if block], typed=True
-        )
-        permits = iter(again)
+        again = [each for each, block in zip(requests, blocked, strict=True) if block]
+        permits = iter(self._ask(self._permits, again))
         unmatched = [
             not next(permits).rules if block else not answer.permitted
             for answer, block in zip(answers, blocked, strict=True)
         ]
         return [self._verdict(*row) for row in zip(rows, answers, unmatched, strict=True)]
+
+    def require_fit(self) -> None:
+        """Hold the schema to what is asked under it: a request of each principal and action.
+
+        It has no say on the values of facts, and of what types they are is settled by :class:`Facts`: what fits here
+        fits always, and a decision need not ask it again.
+
+        Raises:
+            PolicyError, ValueError: it does not fit.
+        """
+        self._ask(self._access, [_access_request(facts) for facts in _samples()], schema=self._schema)
 
     def forbidding(self, rows: Sequence[Facts]) -> list[frozenset[str]]:
         """For each row the forbids that apply to it, asked without the permits beside them."""
@@ -132,7 +140,11 @@ class Policy:
         """Obligations and reasons for every circumstance there is: 108 of them, so no decision has to ask."""
         circumstances = list(product(Kind, Assurance, Scope, Plan))
         oblige, explain = (
-            self._ask(_policy_set(rules, part), [_aside_request(part, *where) for where in circumstances])
+            self._ask(
+                _policy_set(rules, part),
+                [_aside_request(part, *where) for where in circumstances],
+                schema=self._schema,
+            )
             for part in (Part.OBLIGE, Part.EXPLAIN)
         )
         return {
@@ -140,10 +152,11 @@ class Policy:
             for where, obligations, reasons in zip(circumstances, oblige, explain, strict=True)
         }
 
-    def _ask(self, policies: PolicySet, requests: list[dict[str, Any]], *, typed: bool = False) -> list[_Answer]:
+    def _ask(
+        self, policies: PolicySet, requests: list[dict[str, Any]], *, schema: Schema | None = None
+    ) -> list[_Answer]:
         if not requests:
             return []
-        schema = None if typed else self._schema
         return [_answer(result) for result in is_authorized_batch(requests, policies, self._entities, schema)]
 
 
@@ -177,7 +190,7 @@ def load(directory: Path) -> Policy:
         raise PolicyError(problems)
     try:
         policy = Policy(rules, schema, roles=roles, version=f"{source.stem}@{_digest(paths)[:12]}")
-        policy.decide_all(_samples())
+        policy.require_fit()
     except (PolicyError, ValueError) as error:
         raise PolicyError([f"{paths[1]}: does not fit the facts that the gateway establishes: {error}"]) from error
     return policy
