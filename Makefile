@@ -1,10 +1,10 @@
 # Python >= 3.11 and make are all that a fresh machine needs. Each target sets up what it needs.
 PYTHON ?= python3
 VENV   := .venv
-JOBS   ?= 5
+JOBS   ?= 4
 BIN    := $(VENV)/bin
 
-.PHONY: demo test soak check fix bench lock clean
+.PHONY: demo test soak static check fix bench lock clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -26,17 +26,19 @@ demo: $(VENV)/runtime          ## the whole thing on this machine, with sample d
 	@$(BIN)/residency-gateway demo $(if $(ONCE),--once)
 
 test: $(VENV)/development      ## every test
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 soak: $(VENV)/development      ## damaged input by the ten thousand, and a thousand kills; SOAK=100 tries a hundred times as much, SEED=… repeats a run
 	@SOAK=$(or $(SOAK),1) SEED=$(or $(SEED),0) $(BIN)/python -m pytest -s -p no:randomly tests/fuzz tests/integration/test_kills.py
 
-check: $(VENV)/development     ## format, lint, types, imports, then the tests
+static: $(VENV)/development    ## format, lint, types, imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory test
+
+check: $(VENV)/development     ## all of these, and the tests beside them
+	@$(MAKE) --no-print-directory -j2 static test
 
 fix: $(VENV)/development       ## mend what can be mended by itself
 	@$(BIN)/ruff format .

@@ -20,7 +20,7 @@ from gateway.ledger.reader import LedgerReader
 from gateway.settings import Settings, Source
 
 
-@dataclass
+@dataclass(repr=False)  # asyncio writes it out, with every setting, for each fixture that gives it
 class Running:
     """A gateway that serves, the world that it serves, and a client."""
 
