@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 PROBE_S = 1.0
 RIDE_S = 0.02
 BATCH_ENTRIES = 4_096
+BATCH_BYTES = 2 << 20
 
 
 class _Waiting(NamedTuple):
@@ -147,8 +148,6 @@ class Ledger:
             LedgerUnavailable: it is not known to be durable. It may still land: handing in the *same* entry again
                 makes no duplicate.
         """
-        if self._stalled:
-            raise LedgerUnavailable(self._problem)
         if self.pseudonyms and not isinstance(entry, Entry) and entry.get("kind") == "administrative":
             entry = await asyncio.to_thread(self.pseudonyms.act, entry)
         future = self.enqueue(entry, permit=permit, unclaimed=unclaimed)
@@ -171,6 +170,8 @@ class Ledger:
         Returns:
             What will be its sequence, or the failure.
         """
+        if self._stalled:
+            raise LedgerUnavailable(self._problem)
         future: asyncio.Future[int] = self._loop.create_future()
         self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed), self._queue_entries)
         self._awaited = True
@@ -279,11 +280,20 @@ class Ledger:
     def _begin(self) -> None:
         """Start on all that waits; on nothing, it is a probe of whether the ledger can be written again."""
         self._begun = True
-        self._batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_ENTRIES))]
+        self._batch = self._next_batch()
         self._awaited = bool(self._waiting)
         self._stop_timer()
         self._timer = self._loop.call_later(self._commit_timeout_s, self._overdue)
         self._committing.commit([(permit, *entry) for entry, permit, *_ in self._batch], self._settle)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """What waits, first come first; so much that handing it over holds up the loop for some milliseconds."""
+        batch: list[_Waiting] = []
+        room = BATCH_BYTES
+        while self._waiting and room > 0 and len(batch) < BATCH_ENTRIES:
+            batch.append(self._waiting.popleft())
+            room -= len(batch[-1].entry.body)
+        return batch
 
     def _settle(self, result: Written | LedgerUnavailable) -> None:
         """The batch is through: all of it, or nothing that is known."""
@@ -326,15 +336,17 @@ class Ledger:
         self._begun = False
         if self._drained and not self._drained.done() and not (self._stalled and self._waiting):
             self._drained.set_result(None)
-        elif self._problem:
+        if self._problem:
             self._probe_later()
         elif self._waiting:
             self._let_ride()
 
     def _probe_later(self) -> None:
-        """Unless the ledger failed for good; what waits rides with it."""
+        """What waits rides with it. If the ledger failed for good, whoever waits is told now."""
         if not self._committing.failure:
             self._timer = self._loop.call_later(PROBE_S, self._probe)
+        elif self._awaited:
+            self._begin_soon()
 
     def _lost(self, problem: str) -> None:
         """There is no committer any more, whether or not somebody waited for it."""
@@ -391,5 +403,9 @@ def _tell(future: asyncio.Future[int], outcome: Outcome, unclaimed: Callable[[],
 def _leave_unclaimed(unclaimed: Callable[[], object] | None) -> None:
     """Say that an entry landed for which nobody waits any more."""
     if unclaimed:
-        with contextlib.suppress(LedgerUnavailable):  # closed, or too many wait: what landed stands as it is
+        try:
             unclaimed()
+        except LedgerUnavailable:
+            pass  # closed, or too many wait: what landed stands as it is
+        except Exception:
+            log.exception("ledger_unclaimed_not_told")  # others wait to be told what came of theirs

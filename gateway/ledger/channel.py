@@ -78,7 +78,7 @@ class Channel:
         """The next message; None where there is none, or nothing that is one."""
         try:
             return take(self._unread) if self._end.fileno() >= 0 else None
-        except (ValueError, EOFError, TypeError):
+        except (ValueError, EOFError, TypeError, MemoryError):
             self.close()
             self._lost()
             return None

@@ -137,6 +137,8 @@ def main(program: str, path: str, minimum_free_bytes: str) -> None:
     gc.set_threshold(50_000)  # nothing here is in a cycle but what an error leaves
     file = LedgerFile(Path(path))
     space = FreeSpace(file.path, minimum_bytes=int(minimum_free_bytes), clock=SystemClock())
-    Committer(file, space).serve(socket.socket(fileno=sys.stdin.fileno()))
-    if file.failure:
-        os._exit(1)  # else SQLite would move a log that cannot be relied on, as it lets go of the file
+    try:
+        Committer(file, space).serve(socket.socket(fileno=sys.stdin.fileno()))
+    finally:
+        if file.failure:
+            os._exit(1)  # else SQLite would move a log that cannot be relied on, as it lets go of the file

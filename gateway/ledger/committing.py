@@ -15,10 +15,12 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from types import NoneType
+from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 
@@ -53,6 +55,16 @@ _FINAL = {
 
 Done = Callable[[Any], None]
 """Called with the result of a request, or with what failed."""
+Fits = Callable[[Any], bool]
+"""Whether a result is one of what was asked; one that is not ends the committer, and nothing of it is believed."""
+_ANSWERS = frozenset((int, kind, str, int, str) for kind in (NoneType, tuple))
+"""The types of the values of an :data:`Answer`."""
+
+
+class _Asked(NamedTuple):
+    number: int
+    done: Done
+    fits: Fits
 
 
 class Running(Protocol):
@@ -106,7 +118,7 @@ class Committing:
         self._channel: Channel | None = None
         self.closed = False
         self._number = 0
-        self._pending: deque[tuple[int, Done]] = deque()
+        self._pending: deque[_Asked] = deque()
 
     @classmethod
     def in_process(cls, path: Path, *, minimum_free_bytes: int) -> Committing:
@@ -134,13 +146,7 @@ class Committing:
     def commit(self, batch: Sequence[Handed], done: Done) -> None:
         """Have a batch written and synced; done is called with what is :data:`Written`."""
 
-        def written(result: Any) -> None:
-            if not isinstance(result, LedgerUnavailable) and not _is_of(result, len(batch)):
-                result = NoAnswer("the ledger: the process that writes it said what cannot be; it is ended")
-                self._break_off()
-            done(result)
-
-        self._ask(written, "commit", batch)
+        self._ask(done, partial(_is_written, batch), "commit", batch)
 
     async def call(self, act: str, *arguments: Any) -> Any:
         """Have something done between batches, and wait for what comes of it.
@@ -149,7 +155,7 @@ class Committing:
             LedgerUnavailable: it failed, or is not known to be done.
         """
         answered: asyncio.Future[Any] = self._loop.create_future()
-        self._ask(partial(settle, answered), act, *arguments)
+        self._ask(partial(settle, answered), _FITS.get(act, _is_none), act, *arguments)
         return await answered
 
     async def close(self, *, within_s: float) -> None:
@@ -162,14 +168,14 @@ class Committing:
         if self._channel:
             self._channel.close()
         if self._running:
-            await asyncio.to_thread(_status, self._running)
+            await self._ending(self._running)
         self._channel = self._running = None
         if self._pin is not None:
             os.close(self._pin)
             self._pin = None
         self._fail(LedgerUnavailable("the ledger is closed"))
 
-    def _ask(self, done: Done, act: str, *arguments: Any) -> None:
+    def _ask(self, done: Done, fits: Fits, act: str, *arguments: Any) -> None:
         try:
             channel = self._channel or self._begin()
             encoded = encode((self._number + 1, act, *arguments))
@@ -180,7 +186,7 @@ class Committing:
             self._loop.call_soon(done, LedgerUnavailable(problem))
         else:
             self._number += 1
-            self._pending.append((self._number, done))
+            self._pending.append(_Asked(self._number, done, fits))
             channel.send(encoded)
 
     def _begin(self) -> Channel:
@@ -203,7 +209,7 @@ class Committing:
             self._ended_how = f"the ledger: no process to write it can be started: {why}; see to the system"
             raise NotAsked(self._ended_how) from error
         if self._identity:
-            self._ask(_heard, "open", self._identity, self.size)
+            self._ask(_heard, _is_identity, "open", self._identity, self.size)
         return self._channel
 
     def _started(self) -> Channel:
@@ -228,19 +234,20 @@ class Committing:
         number, result, problem, size, failure = cast(Answer, message)
         self.size, self.failure = size, failure
         if number:
-            _, done = self._pending.popleft()
-            done(LedgerUnavailable(problem) if problem else result)
+            self._pending.popleft().done(LedgerUnavailable(problem) if problem else result)
             return
         log.error("ledger_not_tidied", problem=problem)
         if failure:
             self.on_loss(failure)
 
     def _is_due(self, message: Message) -> bool:
-        due = self._pending[0][0] if self._pending else 0
-        match message:
-            case (int(number), _, str(), int(), str()):  # an Answer
-                return number in (0, due)
-        return False
+        if tuple(map(type, message)) not in _ANSWERS or message[3] < 0:
+            return False
+        number, result, problem, *_ = message
+        if not number or not self._pending:
+            return not number
+        due = self._pending[0]
+        return number == due.number and (bool(problem) or due.fits(result))
 
     def _break_off(self) -> None:
         """Whatever answers is not what was started."""
@@ -258,8 +265,14 @@ class Committing:
             self._lose(self._running.wait(LINGER_S))
         except subprocess.TimeoutExpired:
             self._fail(NoAnswer("the ledger: the process that writes it answers no more; it is ended"))
-            ending = self._loop.run_in_executor(None, _status, self._running)
-            ending.add_done_callback(lambda ended: self._lose(ended.result()))
+            self._ending(self._running).add_done_callback(lambda ended: self._lose(ended.result()))
+
+    def _ending(self, running: Running) -> asyncio.Future[int | None]:
+        """How it ended, once it has; see :func:`_status`. In a thread of its own: others may be taken for long."""
+        executor = ThreadPoolExecutor(1, "committer-ending")
+        ended = self._loop.run_in_executor(executor, _status, running)
+        executor.shutdown(wait=False)
+        return ended
 
     def _lose(self, status: int | None) -> None:
         """It is gone, or never will be."""
@@ -277,8 +290,8 @@ class Committing:
     def _fail(self, problem: LedgerUnavailable) -> None:
         """Tell all who wait."""
         pending, self._pending = self._pending, deque()
-        for _, done in pending:
-            done(problem)
+        for asked in pending:
+            asked.done(problem)
 
 
 def _pinned(path: Path, identity: Identity | None) -> int:
@@ -298,12 +311,35 @@ def _pinned(path: Path, identity: Identity | None) -> int:
     return pin
 
 
-def _is_of(result: Any, entries: int) -> bool:
-    """Whether a result is what can become of so many entries."""
+def _is_written(batch: Sequence[Handed], result: Any) -> bool:
+    """Whether a result is what can become of a batch; see :data:`gateway.ledger.committer.Written`."""
     match result:
-        case (str(), list(outcomes)):
-            return len(outcomes) == entries and {int, str, type(None)}.issuperset(map(type, outcomes))
+        case (str(low), list(outcomes)) if len(outcomes) == len(batch):
+            kinds = set(map(type, outcomes))
+            refused = type(None) in kinds
+            return (
+                kinds <= {int, str, type(None)}
+                and all(outcome >= 0 for outcome in outcomes if type(outcome) is int)
+                and (not refused or bool(low))
+                and (not refused or all(each[0] for each, out in zip(batch, outcomes, strict=True) if out is None))
+            )
     return False
+
+
+def _is_identity(result: Any) -> bool:
+    return result is None or (type(result) is tuple and [*map(type, result)] == [int, int])
+
+
+def _is_head(result: Any) -> bool:
+    return type(result) is tuple and [*map(type, result)] == [int, bytes] and result[0] >= 0
+
+
+def _is_none(result: Any) -> bool:
+    return result is None
+
+
+_FITS: Mapping[str, Fits] = {"open": _is_identity, "head": _is_head}
+"""By act: whether a result is one of it. None is that of the others."""
 
 
 def _heard(_result: Any) -> None:

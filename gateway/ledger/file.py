@@ -15,8 +15,9 @@ crash                             leaves                                  next t
 while the file is made            a file without tables                   the tables are made
 before the commit                 frames without a commit mark            SQLite passes over them: nobody was told
 within the write of the commit    a torn frame, its checksum wrong        the same
-written, not yet synced           all of the batch, or nothing            either is whole: the head is in the batch;
-                                                                          what is there is synced before it is told
+written, not yet synced, or the   all of the batch, or nothing            either is whole: the head is in the batch;
+sync failed                                                               what is there is written once more and
+                                                                          synced before it is told
 synced, nobody told yet           the batch                               it stands; the same entry handed in again
                                                                           gets the sequence that it has
 before the index caught up        entries without a row in the index      opening gives them one
@@ -45,6 +46,7 @@ from gateway.ledger.merkle import EMPTY_ROOT, Frontier
 
 BUSY_TIMEOUT_S = 2.0
 TIDY_PAGES = 4_000  # counted generously: entries share pages
+_REWRITE_BYTES = 1 << 20
 _COMMIT_PAGES = 6  # that a commit writes beside its entries: head, indexes
 
 _REASONS = {
@@ -253,7 +255,7 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file, unless it failed for good: closing would move a log that cannot be relied on."""
         if self._connection and not self.failure:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(LedgerUnavailable), self._translated():
                 self._index(self._connection)
             self._disconnect()
 
@@ -287,10 +289,15 @@ class LedgerFile:
         if not 0 < len(batch) <= schema.MAX_ROWS:
             raise sqlite3.IntegrityError("not a batch for one statement")
         first = self._tree.size
-        self._tree = _append(connection, self._tree, batch)
-        self._tiles.update(self._tree.tiles)
-        self._unindexed.update(zip(range(first, self._tree.size), (entry.columns for entry in batch), strict=True))
+        self._take(_append(connection, self._tree, batch), batch)
         return list(range(first, self._tree.size))
+
+    def _take(self, tree: Frontier, entries: Sequence[Entry]) -> None:
+        """The tree as it is with these entries, of which index and upper hashes need read nothing back."""
+        self._tree = tree
+        self._tiles.update(tree.tiles)
+        sequences = range(tree.size - len(entries), tree.size)
+        self._unindexed.update(zip(sequences, (entry.columns for entry in entries), strict=True))
 
     def _write_anew(self, connection: sqlite3.Connection, batch: Sequence[Entry]) -> list[Outcome]:
         """Write upon the tree as it is now; entries that are there already keep their place."""
@@ -303,9 +310,12 @@ class LedgerFile:
                     there[entry.id] = (tree.size + len(new), entry.leaf_hash)
                     new.append(entry)
             connection.execute(schema.TOUCH)  # even without a new entry
-            for start in range(0, len(new), schema.MAX_ROWS):
-                tree = _append(connection, tree, new[start : start + schema.MAX_ROWS])
-        self._tree = tree  # not before the commit
+            parts = [[], *(new[start : start + schema.MAX_ROWS] for start in range(0, len(new), schema.MAX_ROWS))]
+            trees = [tree]
+            for part in parts[1:]:
+                trees.append(_append(connection, trees[-1], part))
+        for grown, part in zip(trees, parts, strict=True):  # not before the commit
+            self._take(grown, part)
         return [_outcome(entry, there[entry.id]) for entry in batch]
 
     def _read_tree(self, connection: sqlite3.Connection) -> Frontier:
@@ -323,7 +333,10 @@ class LedgerFile:
         return tree
 
     def _make_if_missing(self) -> None:
+        missing = [directory for directory in (self.path.parent, *self.path.parent.parents) if not directory.exists()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for directory in missing:
+            sync_directory(directory.parent)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             sync_directory(self.path.parent)  # SQLite syncs the directory for its log, not for the database
@@ -342,9 +355,11 @@ class LedgerFile:
                 _make_tables(connection)
             _upgrade(connection)
             self._tree = self._read_tree(connection)
-            if left:  # by a process that may have ended before it synced
+            if left:  # by a process that may have ended before it synced, or after a sync that failed
+                _rewrite(self._wal)
                 connection.execute(schema.TOUCH)
         self._wal_identity = identity(self._wal)
+        sync_directory(self.path.parent)  # SQLite passes over a failure of this for its log
         return connection
 
     def _require_ledger(self, connection: sqlite3.Connection) -> None:
@@ -402,7 +417,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
-    for setting in ("fullfsync = ON", "wal_autocheckpoint = 0", "trusted_schema = OFF"):
+    # no temporary files: where everything but the ledger's directory is read-only, a large batch could not be written
+    for setting in ("fullfsync = ON", "wal_autocheckpoint = 0", "temp_store = MEMORY", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {setting}")
     _sync_fully(connection)
 
@@ -414,6 +430,20 @@ def _sync_fully(connection: sqlite3.Connection) -> None:
     if (mode, synchronous) != ("wal", 2):
         said = f"SQLite says journal mode {mode}, synchronous {synchronous}"
         raise LedgerUnavailable(f"the ledger cannot be synced: {said}; expected wal and 2 (FULL)")
+
+
+def _rewrite(log: Path) -> None:
+    """Write a log over itself and sync it: after a sync that failed, the system may take for written what is not, and
+    the next sync would leave that out. For whoever has the lock for writing.
+
+    Raises:
+        OSError: it cannot be read, written or synced.
+    """
+    with log.open("r+b", buffering=0) as file:
+        at = 0
+        while data := os.pread(file.fileno(), _REWRITE_BYTES, at):
+            at += os.pwrite(file.fileno(), data, at)
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 
 LENGTH_BYTES = 4
 READ_BYTES = 1 << 16
+MAX_BYTES = 64 << 20
 
 Message = tuple[Any, ...]
 
@@ -34,9 +35,11 @@ def take(unread: bytearray) -> Message | None:
     """The first message of what was read, which is taken out of it; None before it is whole.
 
     Raises:
-        ValueError, EOFError, TypeError: it is none.
+        ValueError, EOFError, TypeError, MemoryError: it is none.
     """
     end = LENGTH_BYTES + int.from_bytes(unread[:LENGTH_BYTES])
+    if end > MAX_BYTES:
+        raise ValueError(f"a message of {end} bytes; expected at most {MAX_BYTES}")
     if len(unread) < end:
         return None
     body = bytes(unread[LENGTH_BYTES:end])

@@ -7,6 +7,8 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -87,3 +89,16 @@ def test_how_a_process_of_ours_ended_is_seen_whatever_was_inherited() -> None:
 
 def _fail(canary: str) -> None:
     raise RuntimeError(f"failed after {len(canary)}")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under it, or a reader that is gone; and what can be written again is."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123  no file
+        monkeypatch.setattr(sys, "stderr", full)
+        operations.configure_logging("info", "json")
+        structlog.get_logger().error("it_goes_on")
+        structlog.get_logger().error("and_on")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()

@@ -15,7 +15,7 @@ import structlog
 from gateway.errors import LedgerFull, LedgerUnavailable, UsageError
 from gateway.ledger import appender as module
 from gateway.ledger.appender import Ledger
-from gateway.ledger.committing import Committing
+from gateway.ledger.committing import Committing, NotAsked
 from gateway.ledger.entry import Entry, seal
 from gateway.ledger.file import LedgerFile, Outcome
 from gateway.ledger.free_space import FreeSpace
@@ -574,3 +574,46 @@ async def test_what_lands_after_its_waiter_was_told_that_it_takes_too_long_is_sa
         world.file.gate.set()
         await until(lambda: bool(said))
     assert said == ["x"]
+
+
+async def test_a_flush_leaves_the_probe(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it waited for may have found no committer, and the ledger is to be tried again all the same."""
+    async with world.ledger() as ledger:
+        with monkeypatch.context() as early:
+            soon = asyncio.get_running_loop().call_soon
+            early.setattr(ledger._committing, "commit", lambda _batch, done: soon(done, NotAsked("too early")))
+            waiting = ledger.enqueue(decision(0))
+            await ledger.flush()
+            with pytest.raises(LedgerUnavailable, match="too early"):
+                await waiting
+        await until(lambda: ledger.healthy)
+        assert await ledger.append(decision(1)) == 0
+
+
+async def test_who_is_behind_somebody_who_left_is_told(world: World) -> None:
+    """Whatever goes wrong in telling of what nobody waits for any more."""
+
+    def fail() -> None:
+        raise ValueError("unclaimed")
+
+    async with world.ledger() as ledger:
+        await world.hold_up()
+        left = asyncio.ensure_future(ledger.append(decision(0), unclaimed=fail))
+        await asyncio.sleep(0)
+        stays = ledger.enqueue(decision(1))
+        await world.until_entered()
+        left.cancel()
+        await asyncio.sleep(0)
+        with structlog.testing.capture_logs() as logs:
+            world.file.gate.set()
+            assert await asyncio.wait_for(stays, 5) == 1
+    assert [line["event"] for line in logs] == ["ledger_unclaimed_not_told"]
+
+
+async def test_a_batch_is_bounded_by_what_it_weighs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handing it over holds up the loop."""
+    monkeypatch.setattr(module, "BATCH_BYTES", 20_000)
+    async with world.ledger() as ledger:
+        entries = [decision(number) | {"object": "x" * 9_000} for number in range(7)]
+        assert await asyncio.gather(*map(ledger.append, entries)) == list(range(7))
+    assert world.file.batches[:3] == [3, 3, 1]

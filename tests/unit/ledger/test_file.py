@@ -162,10 +162,10 @@ def test_an_id_that_is_taken_is_refused_alone(path: Path, file: LedgerFile) -> N
 
 
 def test_settings_that_make_commits_durable_are_in_force(path: Path, file: LedgerFile) -> None:
-    """Write-ahead log, full sync, no checkpoint by SQLite on its own."""
+    """Write-ahead log, full sync, no checkpoint by SQLite on its own, no file but those in the ledger's directory."""
     connection = file._connection
     assert connection is not None
-    for name, value in (("journal_mode", "wal"), ("synchronous", 2), ("wal_autocheckpoint", 0)):
+    for name, value in (("journal_mode", "wal"), ("synchronous", 2), ("wal_autocheckpoint", 0), ("temp_store", 2)):
         assert connection.execute(f"PRAGMA {name}").fetchone() == (value,)
 
 
@@ -424,3 +424,45 @@ def test_a_writer_tells_what_became_of_its_entry(path: Path) -> None:
         with pytest.raises(LedgerUnavailable, match="another content"):
             writer.append(taken | {"reason": "another"})
     assert not path.with_name("ledger.db-wal").exists()
+
+
+def test_a_batch_larger_than_a_statement_gets_its_rows_and_hashes_as_any_other(path: Path, file: LedgerFile) -> None:
+    """Between two batches, and not all at once when nobody can wait for it."""
+    file.commit([seal(decision(number)) for number in range(1, MAX_ROWS + 100)])
+    file.tidy()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM lookup").fetchone() == (MAX_ROWS + 100,)
+        assert other.execute("SELECT count(*) FROM node").fetchone() == ((MAX_ROWS + 100) // 256,)
+
+
+def test_what_a_failed_sync_may_have_left_in_memory_alone_is_written_once_more(
+    path: Path, file: LedgerFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the log that a process left, as it was, before anything is told upon it."""
+    log = path.with_name(path.name + "-wal")
+    left = log.read_bytes()
+    wrote: list[bytes] = []
+    synced: list[int] = []
+    pwrite, fsync = module.os.pwrite, module.os.fsync
+    monkeypatch.setattr(module.os, "pwrite", lambda *given: wrote.append(bytes(given[1])) or pwrite(*given))
+    monkeypatch.setattr(module.os, "fsync", lambda *given: synced.append(len(wrote)) or fsync(*given))
+    LedgerFile(path).open()
+    assert b"".join(wrote) == left != b""
+    assert synced[0] == len(wrote)
+    assert log.read_bytes().startswith(left)
+
+
+def test_a_disk_that_fails_as_the_index_is_written_at_the_end_is_believed(file: LedgerFile, faults: Faults) -> None:
+    """The log stays where it is."""
+    faults.arm("INSERT INTO lookup", sqlite3.SQLITE_IOERR, persisted=False)
+    file.close()
+    assert "the disk failed" in file.failure
+    assert file._wal.stat().st_size
+
+
+def test_directories_that_are_made_for_a_ledger_are_synced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each by the one that it is in."""
+    synced: list[Path] = []
+    monkeypatch.setattr(module, "sync_directory", synced.append)
+    LedgerFile(tmp_path / "a" / "b" / "ledger.db").open()
+    assert {tmp_path, tmp_path / "a", tmp_path / "a" / "b"} <= set(synced)
