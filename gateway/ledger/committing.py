@@ -45,6 +45,8 @@ _MAIN = (
     "from gateway.ledger.committer import main; main(*sys.argv[1:])"
 )
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_KEPT = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "PATH", "TZ")
+"""How names of the environment begin that say how an interpreter runs. The others may be secrets, and stay here."""
 _FLAGS = {"-I": "isolated", "-E": "ignore_environment", "-s": "no_user_site", "-B": "dont_write_bytecode"}
 _FINAL = {
     OTHER_PROGRAM: "another version of the gateway was installed; restart it",
@@ -374,6 +376,7 @@ def _start_process(path: Path, minimum_free_bytes: int, end: socket.socket) -> s
             stdin=end.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name.startswith(_KEPT)},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

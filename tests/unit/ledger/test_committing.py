@@ -608,6 +608,17 @@ async def test_a_committer_imports_nothing_from_where_it_was_started(
         assert await ledger.append(decision(0)) == 0
 
 
+async def test_a_committer_is_given_no_secret(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment, only what says how an interpreter runs."""
+    monkeypatch.setenv("STORE_PASSWORD", "t0p")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    async with Ledger.open(path) as ledger:
+        await ledger.append(decision(0))
+        given = process(ledger).environ()
+    assert given["PYTHONHASHSEED"] == "7"
+    assert "STORE_PASSWORD" not in given
+
+
 @pytest.mark.parametrize("flag", ["-I", "-E"])
 def test_a_committer_is_as_isolated_as_its_gateway(path: Path, tmp_path: Path, flag: str) -> None:
     """What the environment says of modules, it says to both of them or to neither."""
