@@ -148,6 +148,7 @@ class Ledger:
             LedgerUnavailable: it is not known to be durable. It may still land: handing in the *same* entry again
                 makes no duplicate.
         """
+        self._require_answering()
         if self.pseudonyms and not isinstance(entry, Entry) and entry.get("kind") == "administrative":
             entry = await asyncio.to_thread(self.pseudonyms.act, entry)
         future = self.enqueue(entry, permit=permit, unclaimed=unclaimed)
@@ -170,8 +171,7 @@ class Ledger:
         Returns:
             What will be its sequence, or the failure.
         """
-        if self._stalled:
-            raise LedgerUnavailable(self._problem)
+        self._require_answering()
         future: asyncio.Future[int] = self._loop.create_future()
         self._queue(_Waiting(self._sealed(entry), permit, future, unclaimed), self._queue_entries)
         self._awaited = True
@@ -252,6 +252,11 @@ class Ledger:
             else:
                 log.error("ledger_entry_lost", id=waiting.entry.id)
         self._waiting.clear()
+
+    def _require_answering(self) -> None:
+        """Nobody begins to wait for a commit that hangs, or for a committer that there is not."""
+        if self._stalled:
+            raise LedgerUnavailable(self._problem)
 
     def _sealed(self, entry: Mapping[str, object] | Entry) -> Entry:
         if self._closed:

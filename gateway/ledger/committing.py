@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -45,8 +46,8 @@ _MAIN = (
     "from gateway.ledger.committer import main; main(*sys.argv[1:])"
 )
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-_KEPT = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "PATH", "TZ")
-"""How names of the environment begin that say how an interpreter runs. The others may be secrets, and stay here."""
+_KEPT = re.compile(r"PYTHON[A-Z0-9]+|LC_[A-Z]+|LANG|TZ|PATH|(LD|DYLD)_(LIBRARY_PATH|PRELOAD|INSERT_LIBRARIES)")
+"""Names of the environment that say how an interpreter runs. What others hold may be secret, and stays here."""
 _FLAGS = {"-I": "isolated", "-E": "ignore_environment", "-s": "no_user_site", "-B": "dont_write_bytecode"}
 _FINAL = {
     OTHER_PROGRAM: "another version of the gateway was installed; restart it",
@@ -376,7 +377,7 @@ def _start_process(path: Path, minimum_free_bytes: int, end: socket.socket) -> s
             stdin=end.fileno(),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if name.startswith(_KEPT)},
+            env={name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)},
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -310,12 +310,13 @@ class LedgerFile:
                     there[entry.id] = (tree.size + len(new), entry.leaf_hash)
                     new.append(entry)
             connection.execute(schema.TOUCH)  # even without a new entry
-            parts = [[], *(new[start : start + schema.MAX_ROWS] for start in range(0, len(new), schema.MAX_ROWS))]
-            trees = [tree]
-            for part in parts[1:]:
-                trees.append(_append(connection, trees[-1], part))
-        for grown, part in zip(trees, parts, strict=True):  # not before the commit
-            self._take(grown, part)
+            taken: list[tuple[Frontier, Sequence[Entry]]] = [(tree, ())]
+            for start in range(0, len(new), schema.MAX_ROWS):
+                part = new[start : start + schema.MAX_ROWS]
+                tree = _append(connection, tree, part)
+                taken.append((tree, part))
+        for each in taken:  # not before the commit
+            self._take(*each)
         return [_outcome(entry, there[entry.id]) for entry in batch]
 
     def _read_tree(self, connection: sqlite3.Connection) -> Frontier:

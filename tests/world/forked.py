@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -24,7 +25,7 @@ import gateway.ledger.committer as committer
 POSSIBLE = hasattr(os, "pidfd_open")
 _ROOT = str(Path(__file__).parents[2])
 _MAIN = f"import sys; sys.path[:] = {sys.path!r}; from tests.world.forked import serve; serve(sys.argv[1])"
-_MESSAGE_BYTES = 1 << 16
+_MESSAGE_BYTES = 1 << 17
 _PATIENCE_S = 100.0
 
 
@@ -84,9 +85,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> sub
 
 
 def _fork(kind: str, arguments: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]) -> Forked:
-    """Args:
-    descriptors: what it has as standard input, output and errors.
-    """
+    """Have one forked that has these descriptors as standard input, output and errors, as many as are given."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     request = json.dumps([str(Path.cwd()), dict(environment), list(arguments)]).encode()
     with theirs:
@@ -167,6 +166,8 @@ def _live(become: Callable[[list[str]], None], request: bytes, descriptors: Sequ
         status = 0
     except SystemExit as stop:
         status = int(stop.code or 0)
+    except BaseException:
+        traceback.print_exc()  # as an interpreter does: who looks for one in what it says is to find it
     finally:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

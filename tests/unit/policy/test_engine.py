@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.location.location import Assurance
 from gateway.policy import Effect, Facts, Plan, Policy, RoleScope, default_directory, engine, load
 from gateway.policy.engine import key_of
 from gateway.policy.rules import IDS
+from gateway.policy.space import every_fact
 
 
 def test_permitted_verdict_names_rule_and_clause(policy: Policy, facts: Facts) -> None:
@@ -195,3 +197,11 @@ def test_key_holds_every_fact(facts: Facts) -> None:
     """Two attempts that differ in any fact never share a remembered verdict."""
     assert key_of(facts) != key_of(replace(facts, plan=Plan.UNKNOWN))
     assert len(key_of(facts)) == len(Facts.__slots__)
+
+
+def test_the_schema_would_have_no_other_answer_to_any_facts(policy: Policy) -> None:
+    """So that no decision need ask it: some of every principal, action, and value of each fact."""
+    requests = [engine._access_request(facts) for facts in islice(every_fact(), 0, None, 101)]
+    asked = policy._ask(policy._access, requests, schema=policy._schema)
+    assert asked == policy._ask(policy._access, requests)
+    assert len(requests) > 1_000
